@@ -1,0 +1,6 @@
+"""Lets `python -m webhook_runner` stand for the command."""
+
+from webhook_runner.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The errors, by who must act: operator, sender, extension author, or nobody but time."""
+
+
+class ConfigError(Exception):
+    """The operator must mend the configuration.
+
+    Attributes:
+        problems: one line each, naming file, table, key, what is wrong, what would be right.
+
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class InvalidTaskError(Exception):
+    """The sender must mend the message; it is set aside, never retried.
+
+    Attributes:
+        reason: a short word for counting, such as ``not_json`` or ``wrong_type``.
+        field: the path of the bad field, or an empty string for the whole message.
+
+    """
+
+    def __init__(self, reason: str, explanation: str, field: str = "") -> None:
+        super().__init__(f"{field}: {explanation}" if field else explanation)
+        self.reason = reason
+        self.field = field
+
+
+class BrokerUnavailableError(Exception):
+    """Nobody must act: the broker cannot be reached, and the supervisor tries on."""
+
+
+class TopologyError(Exception):
+    """The operator must act: a broker object is missing or differs from what is needed."""
+
+
+class RefusedError(Exception):
+    """A request must not be sent, for a reason that time does not mend."""
+
+    def __init__(self, rule: str, explanation: str) -> None:
+        super().__init__(explanation)
+        self.rule = rule
+
+
+class Refuse(RefusedError):  # noqa: N818 - a word that extension authors read aloud: raise Refuse("...")
+    """Raised by an extension to end a task for good: ``raise Refuse("no credit")``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("extension", reason)
