@@ -1,1 +1,5 @@
-"""cli."""
+"""The command line."""
+
+
+def main() -> None:
+    raise SystemExit("not yet")

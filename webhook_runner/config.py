@@ -1,1 +1,1 @@
-"""config."""
+"""The configuration file and the environment become settings."""

@@ -1,1 +1,120 @@
-"""settings."""
+"""Every knob: one strict, frozen tree with defaults and units. Parsing lives in config.py."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from webhook_runner.values import Codes, parse_codes, parse_rate, parse_seconds_list
+
+QUEUE_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$"
+
+Rate = Annotated[float, BeforeValidator(parse_rate)]
+SuccessCodes = Annotated[Codes, BeforeValidator(parse_codes)]
+Delays = Annotated[tuple[float, ...], BeforeValidator(parse_seconds_list)]
+Positive = Annotated[float, Field(gt=0)]
+Name = Annotated[str, Field(pattern=QUEUE_NAME)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
+    )
+
+
+class QueueSettings(Section):
+    """The policy of one queue. Durations are seconds, rates are tasks per second."""
+
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] = 10
+    rate: Annotated[Rate, Field(gt=0, allow_inf_nan=True)] = float("inf")
+    bucket_size: Annotated[float, Field(ge=0)] = 0
+    retry_limit: Annotated[int, Field(ge=-1)] = -1
+    min_backoff_seconds: Annotated[float, Field(ge=0)] = 1
+    max_backoff_seconds: Annotated[float, Field(ge=-1)] = 604800
+    max_doublings: Annotated[int, Field(ge=-1)] = -1
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.1
+    backoff: Literal["doubling", "sidekiq", "standard"] = "doubling"
+    schedule: Delays = ()
+    timeout: Annotated[float, Field(gt=0, le=1500)] = 60
+    max_timeout: Annotated[float, Field(gt=0, le=1500)] = 600
+    connect_timeout: Positive = 10
+    success_codes: SuccessCodes = Codes(((200, 299),))
+    success_json: Annotated[str, Field(pattern=r"^$|^[^=]+=.*$")] = ""
+    retry_on: Literal["all", "smart"] = "all"
+    count_transport_errors: bool = True
+    max_retries_counts: Literal["retries", "attempts"] = "retries"
+    retry_after_max: Annotated[float, Field(ge=0)] = 86400
+    rate_headers: bool = False
+    max_snoozes: Annotated[int, Field(ge=0)] = 100
+    max_task_age: Annotated[float, Field(ge=0)] = 0
+    max_redeliveries: Annotated[int, Field(ge=1, le=40)] = 10
+    expires_aborts: bool = False
+    base_url: str = ""
+    headers: Mapping[str, str] = Field(default_factory=dict)
+    body_on_get: bool = False
+    allow_hosts: tuple[str, ...] = ()
+    rollback_on: tuple[Literal["failed", "expired"], ...] = ("failed", "expired")
+    rollback_body: Literal["envelope", "payload"] = "envelope"
+    rollback_retry_limit: Annotated[int, Field(ge=-1)] = 10
+    extensions: tuple[Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$")], ...] = ()
+
+
+class BrokerSettings(Section):
+    password_file: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    auth: Literal["plain", "external"] = "plain"
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,49}$")] = "wr.v1"
+    topology: Literal["declare", "verify", "none"] = "declare"
+    heartbeat: Annotated[int, Field(ge=2, le=600)] = 10
+    confirm_timeout: Positive = 30
+    reconnect_min_seconds: Positive = 1
+    reconnect_max_seconds: Positive = 30
+    wheel_memory_bytes: Annotated[int, Field(ge=1_048_576)] = 268_435_456
+
+
+class ApiSettings(Section):
+    listen: Annotated[str, Field(pattern=r"^$|^(\[[0-9A-Fa-f:]+\]|[^:\[\]]+):\d{1,5}$")] = (
+        "127.0.0.1:7676"
+    )
+
+
+class EgressSettings(Section):
+    profile: Literal["internal", "public"] = "internal"
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    ca_file: str = ""
+    proxy: str = ""
+    no_proxy: tuple[str, ...] = ()
+
+
+class LogSettings(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console", "logfmt"] = "auto"
+    metadata: bool = False
+
+
+class Settings(Section):
+    """The whole file. See taskqueue.ini for what each key means."""
+
+    server: str | tuple[str, ...] = "amqp://guest:guest@localhost:5672/"
+    base_url: str = ""
+    default_queue: Name = "default"
+    unknown_queue: Literal["reject", "default"] = "reject"
+    strict: bool = False
+    shutdown_timeout: Annotated[float, Field(ge=0, le=3600)] = 30
+    max_message_bytes: Annotated[int, Field(ge=1024, le=16_777_216)] = 1_048_576
+    max_total: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    max_delay: Positive = 31_536_000
+    broker: BrokerSettings = BrokerSettings()
+    api: ApiSettings = ApiSettings()
+    egress: EgressSettings = EgressSettings()
+    log: LogSettings = LogSettings()
+    queues: Mapping[Name, QueueSettings] = Field(
+        default_factory=lambda: {"default": QueueSettings()}, min_length=1
+    )
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        return (self.server,) if isinstance(self.server, str) else self.server

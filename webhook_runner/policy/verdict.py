@@ -1,0 +1,91 @@
+"""What happens next: a closed set of verdicts. engine/settlement.py carries them out."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from webhook_runner.task.model import Envelope, Failure
+
+
+class Why(StrEnum):
+    """Why a task waits although no attempt was made or counted."""
+
+    NOT_DUE = "not_due"
+    SNOOZED = "snoozed"
+    DESTINATION_PAUSED = "destination_paused"
+    SUSPECT = "suspect"
+
+
+class Errand(StrEnum):
+    """Why a message goes on to a work queue before anything else."""
+
+    ROUTED = "routed"
+    NAMED = "named"
+    COUNTED = "counted"
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """The attempt may start now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The task has succeeded; nothing follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Publish ``next`` (attempt + 1) to the wheel, then acknowledge."""
+
+    next: Envelope
+    delay: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Postpone:
+    """Not yet: no attempt is charged. ``next`` is the copy to publish if the wait is long."""
+
+    next: Envelope
+    until: float
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Publish ``next`` to the work queue of its task, then acknowledge."""
+
+    next: Envelope
+    errand: Errand
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Failed for good: roll-back first, dead letter second, then acknowledge."""
+
+    failure: Failure
+    rollback: Envelope | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Too late for any attempt; settled like a failure."""
+
+    failure: Failure
+    rollback: Envelope | None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Acknowledge and forget: this copy is already settled."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give the delivery back untouched."""
+
+
+Verdict = Complete | Retry | Postpone | Forward | Fail | Expire | Drop | Release
+Admission = Proceed | Postpone | Forward | Fail | Expire

@@ -1,0 +1,198 @@
+"""The facts the engine and the edges tell: one immutable event per transition. observe/ renders."""
+
+from dataclasses import dataclass
+
+from webhook_runner.task.model import Envelope, Failure
+from webhook_runner.task.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReceived:
+    """A valid delivery arrived; ``redeliveries`` counts earlier ones without an outcome."""
+
+    envelope: Envelope
+    redeliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRejected:
+    """A message was set aside as invalid, its bytes and the reason with it."""
+
+    queue: str
+    reason: str
+    explanation: str
+    field: str = ""
+    task_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskForwarded:
+    envelope: Envelope
+    errand: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskScheduled:
+    """The task waits in the broker until ``until`` (epoch seconds); no attempt was charged."""
+
+    envelope: Envelope
+    until: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """``lag`` is seconds past the due time."""
+
+    envelope: Envelope
+    lag: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFinished:
+    envelope: Envelope
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetryScheduled:
+    """``envelope`` is the next copy, ``delay`` the seconds until it is due."""
+
+    envelope: Envelope
+    delay: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSucceeded:
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed:
+    """The task has ended without success; ``expired`` tells too late from used up."""
+
+    envelope: Envelope
+    failure: Failure
+    expired: bool
+    rolled_back: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDropped:
+    """A copy was acknowledged without an attempt, because another one is settled."""
+
+    envelope: Envelope
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReleased:
+    """Given back to the broker untouched."""
+
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConnected:
+    host: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLost:
+    error: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerBlocked:
+    """The broker refuses publishes for want of memory or disk; no new attempt starts."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerUnblocked:
+    """Publishes are taken again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumingChanged:
+    """A queue is consumed, or no longer; ``why`` says what stopped it."""
+
+    queue: str
+    consuming: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something an operator or sender should know; told once per ``about``."""
+
+    about: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigReloaded:
+    changes: tuple[str, ...]
+    need_restart: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRefused:
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStarted:
+    version: str
+    config: str
+    broker: str
+    listen: str
+    queues: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonReady:
+    """Every configured queue is consumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonDraining:
+    in_flight: int
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStopped:
+    interrupted: int
+
+
+Event = (
+    TaskReceived
+    | TaskRejected
+    | TaskForwarded
+    | TaskScheduled
+    | AttemptStarted
+    | AttemptFinished
+    | RetryScheduled
+    | TaskSucceeded
+    | TaskFailed
+    | TaskDropped
+    | TaskReleased
+    | BrokerConnected
+    | BrokerLost
+    | BrokerBlocked
+    | BrokerUnblocked
+    | ConsumingChanged
+    | Warned
+    | ConfigReloaded
+    | ConfigRefused
+    | DaemonStarted
+    | DaemonReady
+    | DaemonDraining
+    | DaemonStopped
+)

@@ -1,0 +1,121 @@
+"""What a task is, and how far it has come. Immutable; knows no services."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+HeaderValue = str | int
+
+
+class Kind(StrEnum):
+    TASK = "task"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """The call that undoes a task which failed for good."""
+
+    url: str
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as the broker hands it over, before anything is believed of it.
+
+    ``headers`` holds our own ``wr-*`` headers only, and only when the message came through an
+    exchange of ours; ``timestamp`` is the publisher's, in epoch seconds.
+    """
+
+    body: bytes
+    headers: Mapping[str, HeaderValue] = field(default_factory=dict)
+    message_id: str = ""
+    timestamp: float | None = None
+    content_type: str = ""
+    content_encoding: str = ""
+    correlation_id: str = ""
+    traceparent: str = ""
+    persistent: bool = True
+    expiration: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A webhook to call, as asked for. Times are epoch seconds, durations seconds.
+
+    ``source`` is the message exactly as published; ``payload`` the bytes of its payload field
+    (None when absent or null); ``body`` what the endpoint receives; ``metadata`` raw JSON.
+    """
+
+    id: str
+    queue: str
+    url: str
+    source: bytes
+    method: str = "POST"
+    payload: bytes | None = None
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    eta: float | None = None
+    countdown: float | None = None
+    expires: float | None = None
+    max_retries: int | None = None
+    timeout: float | None = None
+    roll_back: RollBack | None = None
+    metadata: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a task ended, carried by its roll-back task and its dead letter."""
+
+    reason: str
+    attempts: int = 0
+    last_status: int | None = None
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A task on its way. All that changes between attempts is here, none of it in the task.
+
+    Attributes:
+        attempt: number of the next attempt, from 1; an uncounted one leaves it alone.
+        gen: grows by one with every publish; (id, run, gen) names one copy.
+        due_at: epoch seconds; never dispatched earlier.
+        named: the id came with the message, so a redelivery will carry the same one.
+        doubtful: an earlier request of this attempt may have reached the endpoint.
+        deaths: deliveries of this copy that ended without an outcome, where the broker
+            does not count them (classic queues).
+        alone: how often it was set apart because processes died with it; above 0 it runs
+            with nothing beside it.
+
+    """
+
+    task: Task
+    first_at: float
+    due_at: float
+    kind: Kind = Kind.TASK
+    run: int = 1
+    attempt: int = 1
+    gen: int = 0
+    named: bool = True
+    doubtful: bool = False
+    snoozes: int = 0
+    uncounted: int = 0
+    deaths: int = 0
+    alone: int = 0
+    first_attempt_at: float | None = None
+    last_attempt_at: float | None = None
+    last_status: int | None = None
+    last_error: str = ""
+    failure: Failure | None = None
+    origin: str = ""
+    correlation_id: str = ""
+    traceparent: str = ""
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What tells one copy of a task from any other: (id, run, gen)."""
+        return (self.task.id, self.run, self.gen)
