@@ -91,7 +91,7 @@ class Wheel:
 
     @classmethod
     def scaled(cls, factor: float) -> Self:
-        """The same wheel with every time multiplied by ``factor``, for tests in a hurry."""
+        """Make the same wheel with every time multiplied by ``factor``, for tests in a hurry."""
         levels = tuple(
             Level(each.number, each.width * factor, each.lead * factor, each.grace * factor)
             for each in LEVELS
@@ -101,7 +101,7 @@ class Wheel:
         )
 
     def slot(self, level: int, at: float) -> Slot:
-        """The slot of ``level`` that covers ``at``, so that start <= at < end holds in floats."""
+        """Find the slot of ``level`` that covers ``at``: start <= at < end holds in floats."""
         width = self.levels[level].width
         index = math.floor(at / width)
         # A width that is no power of two rounds the quotient: trust the products instead.
@@ -140,17 +140,17 @@ class Wheel:
         return self.opens_at(slot) <= now < self.closes_at(slot)
 
     def open_slots(self, now: float) -> frozenset[Slot]:
-        """Every slot to consume at ``now``; a pure function, so that a clock step cannot lose one."""
+        """List every slot to consume at ``now``: no clock step can skip one, as a cursor would."""
         return frozenset(slot for slot in self._around(now) if self.is_open(slot, now))
 
     def next_change(self, now: float) -> float:
-        """The first moment after ``now`` at which `open_slots` answers something else."""
+        """Find the first moment after ``now`` at which `open_slots` answers something else."""
         slots = tuple(self._around(now))
         moments = (*map(self.opens_at, slots), *map(self.closes_at, slots))
         return min(moment for moment in moments if moment > now)
 
     def arrive(self, due: float, now: float, *, handed: bool) -> HandOver | Hold | Park:
-        """What to do with a delivery; ``handed`` when it comes from a hand-over (`wr-handed`)."""
+        """Decide on a delivery; ``handed`` when it comes from a hand-over (`wr-handed`)."""
         if due <= now:
             return HandOver()
         if due - now <= (self.handed_hold if handed else self.hold):
@@ -172,7 +172,7 @@ class Wheel:
         return slot is not None and self._same_queue(slot, consumed)
 
     def _candidates(self, due: float, now: float) -> Iterator[Slot]:
-        """The slots within whose level's reach the wait lies, lowest level first, then lower."""
+        """List the slot of the lowest level whose reach holds the wait, then those below it."""
         fit = self._lowest_level(due - now)
         if fit is None:
             fit = len(self.levels) - 1

@@ -10,7 +10,7 @@ STALE_SECONDS = 1.0
 
 
 def default_bucket(rate: float) -> float:
-    """The size of a bucket for ``rate`` tokens per second: a fifth of a second's worth, >= 1."""
+    """Size a bucket for ``rate`` tokens per second: a fifth of a second's worth, >= 1."""
     return max(1.0, rate / 5)
 
 
@@ -75,7 +75,7 @@ class TokenBucket:
         self._fill(min(earned, self._size), now)
 
     def _settled(self, now: float) -> float:
-        """The moment to reckon with; a bucket found full forgets its past.
+        """Answer the moment to reckon with; a bucket found full forgets its past.
 
         A reading that is a little old counts as the latest one. One that is far back is a clock
         that was set: what is earned stays, and time goes on from there.
