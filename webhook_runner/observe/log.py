@@ -21,6 +21,7 @@ from webhook_runner.task.event import (
     Event,
     RetryScheduled,
     TaskFailed,
+    TaskReceived,
     TaskRejected,
     TaskReleased,
     TaskScheduled,
