@@ -103,17 +103,22 @@ class _SinkLogger:
 
 
 def configure(
-    log: LogSettings, stream: TextIO | None = None, redaction: Redaction | None = None
+    log: LogSettings, stream: TextIO | Sink | None = None, redaction: Redaction | None = None
 ) -> Logger:
     """Return the logger for these settings, writing to ``stream`` (default: standard error).
+
+    Give a ``Sink`` to see how many lines it lost.
 
     What ``aio_pika``, ``aiormq``, ``uvicorn`` and ``asyncio`` log at warning level and above
     comes out of it as ``library`` lines. A later call takes their place over.
     """
-    stream = stream or sys.stderr
+    sink = stream if isinstance(stream, Sink) else Sink(stream or sys.stderr)
     logger: Logger = structlog.wrap_logger(
-        _SinkLogger(Sink(stream)),
-        processors=[_Stamp(), _Render(_renderer(log, stream), redaction or Redaction())],
+        _SinkLogger(sink),
+        processors=[
+            _Stamp(),
+            _Render(_renderer(log, is_terminal=sink.is_terminal), redaction or Redaction()),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelName(log.level.upper())
         ),
@@ -123,16 +128,16 @@ def configure(
     return logger
 
 
-def _renderer(log: LogSettings, stream: TextIO) -> Rendered:
+def _renderer(log: LogSettings, *, is_terminal: bool) -> Rendered:
     form = log.format
     if form == "auto":
-        form = "console" if stream.isatty() else "json"
+        form = "console" if is_terminal else "json"
     if form == "json":
         return _json
     if form == "logfmt":
         logfmt = structlog.processors.LogfmtRenderer(bool_as_flag=False)
         return lambda fields: logfmt(None, "", fields)
-    console = structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=24)
+    console = structlog.dev.ConsoleRenderer(colors=is_terminal, pad_event_to=24)
     return lambda fields: console(None, "", fields)
 
 

@@ -30,6 +30,13 @@ class Sink:
         except (AttributeError, OSError, ValueError):
             self._file = None
 
+    @property
+    def is_terminal(self) -> bool:
+        try:
+            return self._stream.isatty()
+        except ValueError:
+            return False
+
     def write(self, line: str) -> None:
         """Write one line, given without its line end."""
         if self._file is None:
