@@ -106,8 +106,7 @@ def _merged(
             inner = inner.setdefault(name, {}) if isinstance(inner, dict) else {}
         if isinstance(inner, dict):
             old, new = inner.get(key), override.value
-            both = isinstance(old, dict) and isinstance(new, dict)
-            inner[key] = old | new if both else new
+            inner[key] = old | new if isinstance(old, dict) and isinstance(new, dict) else new
             places[override.path] = override.name
     return merged
 
