@@ -105,7 +105,7 @@ def _converted(table: _Table, problems: list[str]) -> Iterator[str]:
         yield _one(table, line, problems)
     if table.name is not None:
         yield from _unsaid(table)
-    yield from ("" for _ in inside[end:] or [None])
+    yield from [""] * max(len(inside) - end, 1)
 
 
 def _comment(line: Blank) -> str:
@@ -123,6 +123,8 @@ def _one(table: _Table, line: Line, problems: list[str]) -> str:
                 problems.append(f"line {line.number}: {line.key}: {error}")
         case Unreadable(number=number, text=shown):
             problems.append(f"line {number}: neither key = value nor [section]: {shown}")
+        case Heading():
+            pass
     return ""
 
 

@@ -116,4 +116,4 @@ def _toml(value: Any) -> str:  # noqa: ANN401 - a plain value
     if isinstance(value, dict):
         pairs = ", ".join(f"{quoted(name)} = {_toml(inner)}" for name, inner in value.items())
         return "{" + pairs + "}"
-    return f"{value:.17g}" if isinstance(value, float) and "e" in repr(value) else repr(value)
+    return str(int(value)) if value == int(value) else repr(value)

@@ -71,7 +71,8 @@ def expected(path: Path) -> str:
     words = _words(info.annotation)
     several = get_origin(info.annotation) is tuple
     if words:
-        choice = " or ".join(basic_string(word) for word in words)
+        choice = ", ".join(basic_string(word) for word in words[:-1])
+        choice = f"{choice} or {basic_string(words[-1])}"
         return f"a list of {choice}" if several else choice
     if several:
         return 'a list of strings such as ["..."]'

@@ -68,6 +68,7 @@ def load(
     places |= {key: f"{places.get(key, home)} ({said})" for key, said in resolver.sources.items()}
     origins = Origins(places, str(home))
     settings, told = _checked(table, resolver.findings)
+    told.sort(key=lambda finding: source.lines.get(finding.path, 0))
     problems += [origins.told(finding) for finding in told]
     if problems:
         raise ConfigError(*problems)

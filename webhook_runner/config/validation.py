@@ -167,7 +167,7 @@ def _shown(path: Path, value: object) -> str:
         return basic_string(value) if len(value) <= 80 else "a long string"  # noqa: PLR2004
     if isinstance(value, int) and abs(value) > _LONGEST_SHOWN:
         return "a huge number"
-    return json.dumps(value, default=str)
+    return repr(value) if isinstance(value, float) else json.dumps(value, default=str)
 
 
 def _right(path: Path, value: object) -> str:
