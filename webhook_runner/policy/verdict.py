@@ -1,7 +1,9 @@
 """What happens next: a closed set of verdicts. engine/settlement.py carries them out."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from webhook_runner.task.model import Envelope, Failure
 
@@ -61,10 +63,14 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Failed for good: roll-back first, dead letter second, then acknowledge."""
+    """Failed for good: roll-back first, dead letter second, then acknowledge.
+
+    ``told`` is the failure with what the last attempt met, as the dead letter keeps it.
+    """
 
     failure: Failure
     rollback: Envelope | None
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class Expire:
 
     failure: Failure
     rollback: Envelope | None
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

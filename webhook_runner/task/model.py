@@ -68,10 +68,15 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a task ended, carried by its roll-back task and its dead letter."""
+    """Why a task ended, carried by its roll-back task and its dead letter.
+
+    ``reason`` is retries_exhausted, non_retryable, stopped, expired, max_age or crash_loop;
+    ``detail`` may narrow it, as expires_before_retry does.
+    """
 
     reason: str
     attempts: int = 0
+    detail: str = ""
     last_status: int | None = None
     last_error: str = ""
 

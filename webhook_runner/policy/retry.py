@@ -1,0 +1,194 @@
+"""What an outcome leads to: the table from (outcome, attempts, limits) to a verdict."""
+
+from dataclasses import replace
+
+from webhook_runner.policy.answer import (
+    PAUSES_DESTINATION,
+    is_final,
+    is_success,
+    retry_after,
+    retry_order,
+)
+from webhook_runner.policy.backoff import backoff, fixed_schedule, sidekiq, standard
+from webhook_runner.policy.follow import rollback, summary
+from webhook_runner.policy.verdict import (
+    Complete,
+    Expire,
+    Fail,
+    Postpone,
+    Release,
+    Retry,
+    Verdict,
+    Why,
+)
+from webhook_runner.settings import QueueSettings
+from webhook_runner.task.limit import retries_allowed
+from webhook_runner.task.model import Envelope, Failure, Kind
+from webhook_runner.task.outcome import (
+    Interrupted,
+    Outcome,
+    Refused,
+    Responded,
+    TimedOut,
+    Unreachable,
+)
+
+
+def decide(
+    envelope: Envelope, outcome: Outcome, queue: QueueSettings, now: float, u: float
+) -> Verdict:
+    """Return what happens after an attempt of ``envelope`` met with ``outcome``.
+
+    ``now`` is when the outcome was known (epoch seconds), ``u`` in [0, 1) the dice of the jitter.
+    """
+    match outcome:
+        case Responded() if is_success(outcome, queue):
+            return Complete()
+        case Responded():
+            return _after_answer(_told(envelope, outcome), outcome, queue, now, u)
+        case TimedOut() | Unreachable():
+            return _after_failure(_told(envelope, outcome), outcome, queue, now, u)
+        case Refused():
+            return _fail(_told(envelope, outcome), "non_retryable", outcome, queue, now)
+        case Interrupted():
+            return Release()
+
+
+def destination_pause(outcome: Outcome, queue: QueueSettings, now: float) -> float:
+    """Seconds that every task for this destination shall wait: 429 or 503 with a Retry-After."""
+    if isinstance(outcome, Responded) and outcome.status in PAUSES_DESTINATION:
+        return retry_after(outcome, queue, now)
+    return 0.0
+
+
+def fail(
+    envelope: Envelope, failure: Failure, outcome: Outcome | None, queue: QueueSettings, now: float
+) -> Fail | Expire:
+    """Return the end of a task: with its roll-back and the summary for the dead letter."""
+    told = summary(envelope, failure, outcome)
+    undo = rollback(envelope, failure, told, queue, now)
+    if failure.reason == "expired":
+        return Expire(failure, undo, told)
+    return Fail(failure, undo, told)
+
+
+def wait_before(retry: int, queue: QueueSettings, u: float) -> float:
+    """Seconds before retry number ``retry`` by the policy of the queue."""
+    if queue.schedule:
+        return fixed_schedule(retry, schedule=queue.schedule, jitter=queue.jitter, u=u)
+    if queue.backoff == "sidekiq":
+        return sidekiq(retry, u=u)
+    if queue.backoff == "standard":
+        return standard(retry, jitter=queue.jitter, u=u)
+    return backoff(
+        retry,
+        minimum=queue.min_backoff_seconds,
+        maximum=queue.max_backoff_seconds,
+        doublings=queue.max_doublings,
+        jitter=queue.jitter,
+        u=u,
+    )
+
+
+def _after_answer(
+    envelope: Envelope, outcome: Responded, queue: QueueSettings, now: float, u: float
+) -> Verdict:
+    order = retry_order(outcome.headers)
+    if order.never:
+        return _fail(envelope, "stopped", outcome, queue, now)
+    if order.snooze is not None and envelope.snoozes < queue.max_snoozes:
+        until = now + min(order.snooze, queue.retry_after_max)
+        snoozed = replace(_again(envelope, until), snoozes=envelope.snoozes + 1)
+        return _in_time(Postpone(snoozed, until, Why.SNOOZED), envelope, outcome, queue, now)
+    if order.after is None and is_final(outcome.status, queue):
+        return _fail(envelope, "non_retryable", outcome, queue, now)
+    return _after_failure(envelope, outcome, queue, now, u, asked=order.after)
+
+
+def _after_failure(
+    envelope: Envelope,
+    outcome: Responded | TimedOut | Unreachable,
+    queue: QueueSettings,
+    now: float,
+    u: float,
+    asked: float | None = None,
+) -> Verdict:
+    counts = queue.count_transport_errors or not isinstance(outcome, Unreachable)
+    if counts and _used_up(envelope, queue):
+        return _fail(envelope, "retries_exhausted", outcome, queue, now)
+    delay = wait_before(envelope.attempt + envelope.uncounted, queue, u)
+    if asked is not None:
+        delay = min(asked, queue.retry_after_max)
+    elif isinstance(outcome, Responded):
+        delay = max(delay, retry_after(outcome, queue, now))
+    again = _again(envelope, now + delay)
+    again = (
+        replace(again, attempt=envelope.attempt + 1)
+        if counts
+        else replace(again, uncounted=envelope.uncounted + 1)
+    )
+    retry = Retry(again, delay, envelope.last_error or str(envelope.last_status))
+    return _in_time(retry, envelope, outcome, queue, now)
+
+
+def _used_up(envelope: Envelope, queue: QueueSettings) -> bool:
+    if envelope.kind is Kind.ROLLBACK:
+        allowed = None if queue.rollback_retry_limit < 0 else queue.rollback_retry_limit
+    else:
+        allowed = retries_allowed(envelope.task.max_retries, queue)
+    return allowed is not None and envelope.attempt > allowed
+
+
+def _in_time(
+    verdict: Retry | Postpone,
+    envelope: Envelope,
+    outcome: Outcome,
+    queue: QueueSettings,
+    now: float,
+) -> Verdict:
+    """End the task now when its next attempt would come too late: its undoing is then early."""
+    due = verdict.next.due_at
+    expires = envelope.task.expires if envelope.kind is Kind.TASK else None
+    if expires is not None and due >= expires:
+        return _fail(envelope, "expired", outcome, queue, now, "expires_before_retry")
+    if queue.max_task_age and due - envelope.first_at >= queue.max_task_age:
+        return _fail(envelope, "max_age", outcome, queue, now)
+    return verdict
+
+
+def _fail(
+    envelope: Envelope,
+    reason: str,
+    outcome: Outcome,
+    queue: QueueSettings,
+    now: float,
+    detail: str = "",
+) -> Fail | Expire:
+    failure = Failure(
+        reason=reason,
+        attempts=envelope.attempt,
+        detail=detail,
+        last_status=envelope.last_status,
+        last_error=envelope.last_error,
+    )
+    return fail(envelope, failure, outcome, queue, now)
+
+
+def _told(envelope: Envelope, outcome: Outcome) -> Envelope:
+    """Return the envelope with what this attempt met, so that the next copy carries it."""
+    match outcome:
+        case Responded(status=status):
+            return replace(envelope, last_status=status, last_error="", doubtful=False)
+        case TimedOut(sent=sent):
+            return replace(envelope, last_status=None, last_error="timeout", doubtful=sent)
+        case Unreachable(trouble=trouble, sent=sent):
+            return replace(envelope, last_status=None, last_error=trouble.value, doubtful=sent)
+        case Refused(rule=rule):
+            return replace(envelope, last_status=None, last_error=rule, doubtful=False)
+        case Interrupted(sent=sent):
+            return replace(envelope, doubtful=sent)
+
+
+def _again(envelope: Envelope, due_at: float) -> Envelope:
+    """Return the next copy: an outcome is known, so the count of deaths starts anew."""
+    return replace(envelope, gen=envelope.gen + 1, due_at=due_at, named=True, deaths=0, alone=0)
