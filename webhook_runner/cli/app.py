@@ -16,9 +16,9 @@ EXAMPLES = """Examples:
 
   webhook-runner serve --config taskqueue.ini
 
-  webhook-runner send http://localhost:8000/hello --payload '{"id": 7}' --in 20s
+  webhook-runner send http://localhost:8000/hello --in 20s
 
-Exit codes: 0 done, 1 error, 2 wrong usage or configuration, 3 not found, 4 conflict, 69 no broker"""
+Exit codes: 0 done, 1 error, 2 usage or configuration, 3 not found, 4 conflict, 69 no broker"""
 
 app = typer.Typer(
     cls=Commands,

@@ -19,7 +19,7 @@ EXAMPLES = """Examples:
 
   webhook-runner check-config --json"""
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(context_settings=HELP, epilog=EXAMPLES)

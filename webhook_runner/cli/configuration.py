@@ -20,6 +20,7 @@ _EXAMPLE = """Examples:
   webhook-runner config example > taskqueue.ini"""
 
 app = typer.Typer(
+    add_completion=False,
     context_settings=HELP,
     no_args_is_help=True,
     epilog=_CONVERT + "\n\n  webhook-runner config example > taskqueue.ini",

@@ -28,8 +28,12 @@ class Later(TyperCommand):
         self._module = module
 
     def make_context(
-        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
-    ) -> Any:
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: Any = None,  # noqa: ANN401 - typer's own types are private
+        **extra: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
         # The module is named by data, so it cannot be imported at the top without its weight.
         command = get_command(importlib.import_module(self._module).app)
         command.name = self.name
@@ -39,13 +43,13 @@ class Later(TyperCommand):
 class Commands(TyperGroup):
     """The root: commands by name, and every expected error as a line and an exit code."""
 
-    def __init__(self, **attributes: Any) -> None:
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - typer's own types are private
         super().__init__(**attributes)
         self.commands = {
             name: Later(name, module, summary) for name, (module, summary) in COMMANDS.items()
         }
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own types are private
         try:
             return super().invoke(ctx)
         except EXPECTED as error:

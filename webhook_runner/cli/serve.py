@@ -18,7 +18,7 @@ EXAMPLES = """Examples:
 
   WEBHOOK_RUNNER_SERVER=amqp://mq.example.com/ webhook-runner serve"""
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(context_settings=HELP, epilog=EXAMPLES)

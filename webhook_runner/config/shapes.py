@@ -11,9 +11,8 @@ _FIELD_VALUE = re.compile(
     r"^[\x21-\x7e\x80-\xff](?:[\x20-\x7e\x80-\xff\t]*[\x21-\x7e\x80-\xff])?$|^$"
 )
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_PORTS = re.compile(r"^(\d{1,5})(?:-(\d{1,5}))?$")
 _ENTRY = re.compile(
-    r"^(?P<place>\[[^\]]*\](?:/\d+)?|[^:]*|[^:]*(?::[^:]*){2,})(?::(?P<ports>[\d-]+))?$"
+    r"^(?P<place>\[[^\]]*\](?:/\d+)?|[^:]*|[^:]*(?::[^:]*){2,})(?::(?P<port>\d+))?$"
 )
 _OURS = re.compile(
     r"^(?:webhook-runner-.*|wr-.*|host|content-length|transfer-encoding|connection"
@@ -106,32 +105,24 @@ def host_problem(text: str) -> str:
 
 
 def egress_problem(entry: str) -> str:
-    """Return what is wrong with an allow or deny entry: network, host, and port after a colon."""
+    """Return what is wrong with an allow or deny entry: network or host, and port after a colon."""
     match = _ENTRY.match(entry)
     place = match["place"] if match else ""
-    ports = match["ports"] if match else None
-    if not match or not (place or ports):
+    port = match["port"] if match else None
+    if not place and port is None:
         return _ENTRY_FORM
-    if ports and (problem := _ports_problem(ports)):
-        return problem
-    if place in {"", "*"}:
-        return "" if ports else _ENTRY_FORM
+    if port is not None and not 1 <= int(port[:9]) <= _LAST_PORT:
+        return f"{port} is no port from 1 to {_LAST_PORT}"
     bare = place.replace("[", "").replace("]", "")
     if ":" in bare or "/" in bare or re.fullmatch(r"[\d.]+", bare):
         return _network_problem(bare)
-    return "" if _is_host(bare) else _ENTRY_FORM
+    return "" if not bare or _is_host(bare) else _ENTRY_FORM
 
 
 _ENTRY_FORM = (
     'write a network "10.0.0.0/8", an address "::1", a host "api.example.com" or "*.example.com",'
     ' each with an optional ":port", or a port alone ":443"'
 )
-
-
-def _ports_problem(text: str) -> str:
-    match = _PORTS.match(text)
-    low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    return "" if 1 <= low <= high <= _LAST_PORT else f"{text!r} is no port from 1 to 65535"
 
 
 def _network_problem(text: str) -> str:
