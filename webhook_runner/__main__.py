@@ -1,6 +1,6 @@
 """Lets `python -m webhook_runner` stand for the command."""
 
-from webhook_runner.cli import main
+from webhook_runner.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""The errors, by who must act: operator, sender, extension author, or nobody but time."""
+"""The errors, by who must act: operator, sender, caller, extension author, or only time."""
 
 
 class ConfigError(Exception):
@@ -35,6 +35,10 @@ class BrokerUnavailableError(Exception):
 
 class TopologyError(Exception):
     """The operator must act: a broker object is missing or differs from what is needed."""
+
+
+class UnknownQueueError(Exception):
+    """The caller names a queue that the broker does not have."""
 
 
 class RefusedError(Exception):

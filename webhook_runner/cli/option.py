@@ -1,0 +1,39 @@
+"""Options that several commands share, and durations as people write them."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from webhook_runner.cli.report import Output
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Configuration; else $TASKQUEUE_CONFIG_FILE, else /etc/taskqueue/taskqueue.ini.",
+        show_default=False,
+    ),
+]
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Form of what is printed.")]
+
+_DURATION = re.compile(r"^(?:\d+(?:\.\d+)?[smhdw])+$")
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def seconds(text: str) -> float:
+    """Return the seconds meant by ``90``, ``5m``, ``1h30m`` or ``2d``.
+
+    Raises:
+        typer.BadParameter: anything else.
+
+    """
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    if not _DURATION.match(text):
+        raise typer.BadParameter(f"{text!r} is no duration such as 90, 5m, 1h30m or 2d")
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _PART.findall(text))

@@ -1,0 +1,184 @@
+"""`send`: check messages by the daemon's own rules, publish them, print their ids."""
+
+import asyncio
+import os
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+import typer
+
+from webhook_runner.broker.send import Outgoing, send
+from webhook_runner.cli.message import header_table, instant, message, messages, raw_json, read
+from webhook_runner.cli.option import ConfigOption, OutputOption, seconds
+from webhook_runner.cli.report import (
+    HELP,
+    CommandError,
+    Exit,
+    Output,
+    print_json,
+    print_table,
+    warn,
+)
+from webhook_runner.config.loader import load
+from webhook_runner.errors import InvalidTaskError
+from webhook_runner.settings import QueueSettings, Settings
+from webhook_runner.task.codec import Rules, decode
+from webhook_runner.task.model import Message
+
+EXAMPLES = """Examples:
+
+  webhook-runner send http://localhost:8000/hello
+
+  webhook-runner send /invoices --payload '{"id": 7}' --in 5m
+
+  webhook-runner send /pay --max-retries 3 --roll-back /unpay
+
+  webhook-runner send --file messages.ndjson --output json
+
+  echo '{"url": "/a"}' | webhook-runner send -"""
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command("send", context_settings=HELP, epilog=EXAMPLES)
+def send_tasks(
+    url: Annotated[
+        str | None,
+        typer.Argument(help="URL or path to call, or - for messages from stdin.", metavar="URL"),
+    ] = None,
+    payload: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Payload; @FILE or - reads it.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="Payload that is plain text.")] = None,
+    countdown: Annotated[float | None, typer.Option(metavar="S", help="Seconds to wait.")] = None,
+    wait: Annotated[
+        str | None, typer.Option("--in", metavar="TIME", help="The same as 90, 5m, 1h30m or 2d.")
+    ] = None,
+    eta: Annotated[
+        str | None, typer.Option(metavar="T", help="Earliest time: epoch seconds or RFC 3339.")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="T", help="No attempt starts after this time.")
+    ] = None,
+    max_retries: Annotated[int | None, typer.Option(metavar="N", help="-1: for ever.")] = None,
+    method: Annotated[str | None, typer.Option(help="POST when not given.")] = None,
+    header: Annotated[list[str] | None, typer.Option(metavar="'K: V'", help="May repeat.")] = None,
+    roll_back: Annotated[
+        str | None, typer.Option(metavar="URL", help="Called when the task fails for good.")
+    ] = None,
+    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Else the default.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="S", help="Seconds for a request.")
+    ] = None,
+    metadata: Annotated[str | None, typer.Option(metavar="JSON", help="Kept, not sent.")] = None,
+    task_id: Annotated[
+        str | None, typer.Option("--id", help="Letters, digits, - and _; else made.")
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", "-f", help="Whole messages: JSON, an array or NDJSON.")
+    ] = None,
+    config: ConfigOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Send a task, or whole messages from a file or stdin, and print the ids."""
+    fields = {
+        "id": task_id,
+        "url": url,
+        "method": method,
+        "payload": _payload(payload, text),
+        "headers": header_table(header or []),
+        "countdown": _countdown(countdown, wait),
+        "eta": instant(eta),
+        "expires": instant(expires),
+        "max_retries": max_retries,
+        "timeout": timeout,
+        "roll_back": roll_back,
+        "metadata": metadata and raw_json(metadata, sys.stdin.buffer, "--metadata"),
+    }
+    settings = load(config, os.environ).settings
+    bodies = _bodies(file or ("-" if url == "-" else None), fields)
+    outgoing = [_checked(body, queue, settings, number) for number, body in enumerate(bodies, 1)]
+    asyncio.run(_send(settings, outgoing, output))
+
+
+def _bodies(source: str | None, fields: dict[str, object]) -> Sequence[bytes]:
+    given = [name for name, value in fields.items() if value not in {None, "-"}]
+    if source is None:
+        if fields["url"] is None:
+            raise CommandError("a URL is missing", "name one, or --file FILE, or -", Exit.USAGE)
+        return [message(fields)]
+    if given:
+        raise CommandError(
+            f"whole messages hold everything themselves; leave out {', '.join(given)}",
+            code=Exit.USAGE,
+        )
+    return messages(read(source, sys.stdin.buffer))
+
+
+def _payload(payload: str | None, text: str | None) -> object:
+    if payload is not None and text is not None:
+        raise CommandError("--payload and --text exclude each other", code=Exit.USAGE)
+    return text if payload is None else raw_json(payload, sys.stdin.buffer, "--payload")
+
+
+def _countdown(countdown: float | None, wait: str | None) -> float | None:
+    if countdown is not None and wait is not None:
+        raise CommandError("--countdown and --in exclude each other", code=Exit.USAGE)
+    return countdown if wait is None else seconds(wait)
+
+
+def _checked(body: bytes, queue: str | None, settings: Settings, number: int) -> Outgoing:
+    """Return the message with its id and queue; the daemon's verdict on it comes first."""
+    home = queue or _named_queue(body) or settings.default_queue
+    policy = settings.queues.get(home, QueueSettings())
+    rules = Rules(
+        max_message_bytes=settings.max_message_bytes,
+        max_delay=settings.max_delay,
+        strict=settings.strict,
+        body_on_get=policy.body_on_get,
+    )
+    try:
+        decoded = decode(
+            Message(body), home, now=time.time(), rules=rules, make_id=lambda: str(uuid.uuid4())
+        )
+    except InvalidTaskError as error:
+        error.add_note(f"message {number}")
+        raise
+    task = decoded.envelope.task
+    warn(decoded.warnings)
+    if task.url.startswith("/") and not (policy.base_url or settings.base_url):
+        warn(["the url is a path and this configuration has no base_url; the daemon needs one"])
+    return Outgoing(home, task.id, body)
+
+
+def _named_queue(body: bytes) -> str | None:
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    name = found.get("queue") if isinstance(found, dict) else None
+    return name if isinstance(name, str) and name else None
+
+
+async def _send(settings: Settings, outgoing: Sequence[Outgoing], output: Output) -> None:
+    sent: list[Outgoing] = []
+    try:
+        async for each in send(settings.servers, settings.broker, outgoing):
+            sent.append(each)  # noqa: PERF401 - what was sent before an error is told
+    finally:
+        _print(sent, output)
+        if sent and len(sent) < len(outgoing):
+            warn([f"{len(sent)} of {len(outgoing)} messages were sent"])
+
+
+def _print(sent: Sequence[Outgoing], output: Output) -> None:
+    if output is Output.JSON:
+        print_json([{"id": each.id, "queue": each.queue} for each in sent])
+    elif len(sent) == 1:
+        typer.echo(sent[0].id)
+    elif sent:
+        print_table(("id", "queue"), [(each.id, each.queue) for each in sent])

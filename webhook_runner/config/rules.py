@@ -1,0 +1,131 @@
+"""Rules that one key's type cannot tell: shapes of values, and settings that must fit together."""
+
+from collections.abc import Iterator
+
+from webhook_runner.config.place import Finding, Path, basic_string
+from webhook_runner.config.shapes import (
+    base_url_problem,
+    broker_url_problem,
+    egress_problem,
+    header_problem,
+    host_problem,
+    listen_problem,
+    proxy_problem,
+)
+from webhook_runner.settings import EgressSettings, QueueSettings, Settings
+
+
+def broken_rules(settings: Settings) -> Iterator[Finding]:
+    """Yield everything in a well-typed tree that cannot work."""
+    yield from _servers(settings)
+    yield from _broker(settings)
+    yield from _egress(settings.egress)
+    yield from _base_url(("base_url",), settings.base_url)
+    yield from _if(("api", "listen"), listen_problem(settings.api.listen))
+    if settings.unknown_queue == "default" and settings.default_queue not in settings.queues:
+        yield Finding(
+            ("default_queue",),
+            f"{basic_string(settings.default_queue)} is not configured, and unknown_queue ="
+            f' "default" sends tasks there; add [queues.{settings.default_queue}]',
+            (("unknown_queue",), ("queues",)),
+        )
+    for name, queue in settings.queues.items():
+        yield from _queue(name, queue, settings.broker.prefix)
+
+
+def _if(path: Path, problem: str) -> Iterator[Finding]:
+    if problem:
+        yield Finding(path, problem)
+
+
+def _servers(settings: Settings) -> Iterator[Finding]:
+    if not settings.servers:
+        yield Finding(("server",), 'an empty list; write "amqp://user:password@host:5672/"')
+    for url in settings.servers:
+        yield from _if(("server",), broker_url_problem(url))
+
+
+def _broker(settings: Settings) -> Iterator[Finding]:
+    broker = settings.broker
+    for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
+        if getattr(broker, one) and not getattr(broker, other):
+            yield Finding(("broker", one), f"needs {other} beside it", (("broker", other),))
+    if broker.auth == "external" and not broker.cert_file:
+        yield Finding(
+            ("broker", "auth"),
+            '"external" needs a client certificate: cert_file and key_file',
+            (("broker", "cert_file"),),
+        )
+    if broker.auth == "external" and not all(url.startswith("amqps:") for url in settings.servers):
+        yield Finding(("broker", "auth"), '"external" needs an amqps:// server', (("server",),))
+    if broker.reconnect_min_seconds > broker.reconnect_max_seconds:
+        yield _above(("broker",), "reconnect_min_seconds", "reconnect_max_seconds", broker)
+
+
+def _above(table: Path, low: str, high: str, section: object) -> Finding:
+    values = f"{getattr(section, low):g} is above {high} = {getattr(section, high):g}"
+    return Finding((*table, low), f"{values}; lower one or raise the other", ((*table, high),))
+
+
+def _egress(egress: EgressSettings) -> Iterator[Finding]:
+    for key in ("allow", "deny", "no_proxy"):
+        for entry in getattr(egress, key):
+            problem = egress_problem(entry)
+            yield from _if(("egress", key), problem and f"{basic_string(entry)}: {problem}")
+    if egress.proxy:
+        yield from _if(("egress", "proxy"), proxy_problem(egress.proxy))
+
+
+def _base_url(path: Path, url: str) -> Iterator[Finding]:
+    if url and (problem := base_url_problem(url)):
+        yield Finding(path, problem)
+
+
+def _queue(name: str, queue: QueueSettings, prefix: str) -> Iterator[Finding]:
+    table = ("queues", name)
+    reserved = next((each for each in (prefix, "amq.") if name.startswith(each)), "")
+    if reserved:
+        reason = "broker.prefix" if reserved == prefix else "RabbitMQ itself"
+        yield Finding(
+            table,
+            f"names that start with {basic_string(reserved)} belong to {reason}; choose another",
+            (("broker", "prefix"),),
+        )
+    yield from _waits(table, queue)
+    yield from _base_url((*table, "base_url"), queue.base_url)
+    for host in queue.allow_hosts:
+        problem = host_problem(host)
+        yield from _if((*table, "allow_hosts"), problem and f"{basic_string(host)}: {problem}")
+    for header, value in queue.headers.items():
+        yield from _if((*table, "headers", header), header_problem(header, value))
+    names = [header.lower() for header in queue.headers]
+    for header in {header for header in names if names.count(header) > 1}:
+        yield Finding((*table, "headers"), f"{header} is there twice, in other capitals")
+
+
+def _waits(table: Path, queue: QueueSettings) -> Iterator[Finding]:
+    if queue.max_backoff_seconds < 0:
+        if queue.max_backoff_seconds != -1:
+            yield Finding((*table, "max_backoff_seconds"), "write -1 for no limit, else 0 or more")
+    elif queue.min_backoff_seconds > queue.max_backoff_seconds:
+        yield _above(table, "min_backoff_seconds", "max_backoff_seconds", queue)
+    if queue.timeout > queue.max_timeout:
+        yield _above(table, "timeout", "max_timeout", queue)
+    if 0 < queue.bucket_size < 1:
+        yield Finding(
+            (*table, "bucket_size"),
+            f"{queue.bucket_size:g} would never hold a token; write 0 (rate / 5) or 1 or more",
+        )
+
+
+def doubts(settings: Settings) -> Iterator[Finding]:
+    """Yield what works, but hardly as meant."""
+    for name, queue in settings.queues.items():
+        if queue.concurrency > settings.max_total:
+            yield Finding(
+                ("queues", name, "concurrency"),
+                f"{queue.concurrency} is above max_total = {settings.max_total}, which limits it",
+                (("max_total",),),
+            )
+    if settings.broker.ca_file and not any(url.startswith("amqps:") for url in settings.servers):
+        yield Finding(("broker", "ca_file"), "not used: no server is amqps://", (("server",),))
