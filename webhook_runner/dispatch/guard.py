@@ -22,7 +22,7 @@ Profile = Literal["internal", "public"]
 _NEVER_NEEDED = frozenset({"broadcast", "unspecified", "link_local", "multicast", "reserved"})
 _METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata.goog", "metadata"})
 _LARGEST_PORT = 65535
-_BRACKETED = re.compile(r"^\[([^\]]*)\](?::(\d+))?$")
+_BRACKETED = re.compile(r"^\[([^\]]+)\](?::(\d+))?$")
 _WITH_PORT = re.compile(r"^([^:]*):(\d+)$")
 _NAME = re.compile(r"^(?=.{1,253}$)(?!.*\.$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_-]{1,63})*$")
 _NUMBERS_ONLY = re.compile(r"^(0x[0-9a-f]*|\d+)(\.(0x[0-9a-f]*|\d+))*$")
@@ -134,7 +134,9 @@ class Guard:
     another entry names.
     """
 
-    def __init__(self, profile: Profile, allow: Iterable[str] = (), deny: Iterable[str] = ()):
+    def __init__(
+        self, profile: Profile, allow: Iterable[str] = (), deny: Iterable[str] = ()
+    ) -> None:
         """Read the lists.
 
         Raises:

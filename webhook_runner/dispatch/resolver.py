@@ -67,21 +67,20 @@ class SystemResolver:
 
     async def _shared(self, host: str) -> Addresses:
         """Wait for the one look-up of this host that runs, starting it if need be."""
-        while (running := self._running.get(host)) is None:
+        if host not in self._running:
             await self._free.acquire()
             if host in self._running:
                 self._free.release()
-                continue
-            self._start(host)
+        running = self._running.get(host) or self._start(host)
         return _judged(host, await asyncio.shield(running))
 
-    def _start(self, host: str) -> None:
+    def _start(self, host: str) -> asyncio.Future[Addresses]:
         loop = asyncio.get_running_loop()
         found: asyncio.Future[Addresses] = loop.create_future()
         self._running[host] = found
 
         def finish(addresses: Addresses, error: Exception | None) -> None:
-            del self._running[host]
+            self._running.pop(host, None)
             self._free.release()
             if error is None:
                 found.set_result(addresses)
@@ -107,6 +106,7 @@ class SystemResolver:
             threading.Thread(target=look_up, name=f"resolve {host}", daemon=True).start()
         except RuntimeError as error:
             finish((), AttemptError(Trouble.RESOURCE, f"no thread to resolve {host}: {error}"))
+        return found
 
 
 def system_lookup(host: str) -> Addresses:
