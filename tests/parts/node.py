@@ -42,7 +42,7 @@ class NodeError(RuntimeError):
 
 @dataclass(slots=True)
 class RabbitNode:
-    """One running node, made by `start`; `close` or the end of our process leaves nothing behind."""
+    """One running node, made by `start`; `close` or our own end leaves nothing behind."""
 
     directory: Path
     port: int
@@ -208,8 +208,9 @@ class RabbitNode:
 
     def _end(self, how: signal.Signals) -> None:
         beam = self._running()
-        beam.send_signal(how)
-        beam.send_signal(signal.SIGCONT)
+        # Not Popen.send_signal, which would reap.
+        os.kill(beam.pid, how)
+        os.kill(beam.pid, signal.SIGCONT)
         # The pid may be given out again once it is reaped, so it is forgotten before.
         os.waitid(os.P_PID, beam.pid, os.WEXITED | os.WNOWAIT)
         self._guardian.forget(beam.pid)
