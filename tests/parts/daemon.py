@@ -1,5 +1,6 @@
 """The daemon as a process of its own, with its log as a list of events to wait for."""
 
+import contextlib
 import json
 import os
 import signal
@@ -174,10 +175,8 @@ class Daemon:
 
     def _end_group(self, group: int) -> None:
         # Workers that outlive a killed parent would hold the pipes that we read to their end.
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._guardian.forget(group)
 
     def _read(self, stream: IO[str]) -> None:

@@ -1,9 +1,10 @@
 """A server that misbehaves on purpose: bytes verbatim, by drips, without end, or cut off."""
 
 import asyncio
+import itertools
 import re
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -113,15 +114,11 @@ class HostileServer:
             case Read():
                 await self._read(reader)
             case Send(data):
-                await self._write(writer, data)
+                await self._write(writer, [data], 0.0)
             case Drip(data, pause):
-                for position in range(len(data)):
-                    await self._write(writer, data[position : position + 1])
-                    await asyncio.sleep(pause)
+                await self._write(writer, (bytes([each]) for each in data), pause)
             case Endless(data, pause):
-                while not writer.is_closing():
-                    await self._write(writer, data)
-                    await asyncio.sleep(pause)
+                await self._write(writer, itertools.repeat(data), pause)
             case Silence():
                 await reader.read()
             case Reset():
@@ -140,7 +137,14 @@ class HostileServer:
             self.received.append(head + body)
         self._watch.stir()
 
-    async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
-        writer.write(data)
-        await writer.drain()
-        self.sent_bytes += len(data)
+    async def _write(
+        self, writer: asyncio.StreamWriter, chunks: Iterable[bytes], pause: float
+    ) -> None:
+        for chunk in chunks:
+            if writer.is_closing():
+                return
+            writer.write(chunk)
+            await writer.drain()
+            self.sent_bytes += len(chunk)
+            if pause > 0:
+                await asyncio.sleep(pause)

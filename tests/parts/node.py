@@ -15,7 +15,7 @@ from tests.parts.installation import Installation
 from tests.parts.node_setup import (
     TlsListener,
     node_environment,
-    wait_until_it_speaks,
+    wait_until,
     write_configuration,
 )
 from tests.parts.ports import free_port
@@ -199,9 +199,10 @@ class RabbitNode:
         return self._beam
 
     def _start_beam(self) -> None:
-        self._beam = _spawn(self._guardian, [str(self._installation.server)], self._environment)
+        beam = _spawn(self._guardian, [str(self._installation.server)], self._environment)
+        self._beam = beam
         try:
-            wait_until_it_speaks(self.port, self._beam)
+            wait_until("127.0.0.1", self.port, alive=lambda: _lives(beam))
         except TimeoutError as late:
             self.kill()
             raise NodeError(f"{late}\n{self.log()}") from late
@@ -216,6 +217,11 @@ class RabbitNode:
         self._guardian.forget(beam.pid)
         beam.wait()
         self._beam = None
+
+
+def _lives(process: subprocess.Popen[bytes]) -> bool:
+    # Popen.poll would reap it, and the guardian must forget a pid before it is free again.
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
 def _spawn(

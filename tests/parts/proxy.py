@@ -71,8 +71,9 @@ class FaultProxy:
         self.flowing = asyncio.Event()
         self.flowing.set()
         self._thread = LoopThread("proxy")
-        self._server: asyncio.Server | None = self._thread.run(self._listen(0))
-        self.port: int = self._server.sockets[0].getsockname()[1] if self._server else 0
+        server = self._thread.run(self._listen(0))
+        self.port: int = server.sockets[0].getsockname()[1]
+        self._server: asyncio.Server | None = server
 
     def __enter__(self) -> Self:
         return self
