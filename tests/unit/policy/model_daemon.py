@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from tests.unit.policy.model_broker import WORK, Broker, Consumer, Key, Link, Loop, Message
 from webhook_runner.policy.delay import HandOver, Hold, Park, Slot, Wheel
@@ -280,7 +281,7 @@ class Daemon:
                 continue
             self.running += 1
             self.executed(delivery.message, self.now)
-            self._later(self.limits.request_seconds, lambda each=delivery: self._finish(each))
+            self._later(self.limits.request_seconds, partial(self._finish, delivery))
 
     def _finish(self, delivery: Delivery) -> None:
         self.running -= 1
