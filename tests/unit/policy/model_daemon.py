@@ -18,6 +18,7 @@ class Rules:
     wheel: Wheel = field(default_factory=Wheel)
     sweeps: bool = True
     keeps_next_lap: bool = True
+    pauses: bool = True
     margin_of_timers: float = 0.0015
 
 
@@ -39,6 +40,7 @@ class Delivery:
     from_sweep: bool = False
     busy: bool = False
     aside: bool = False
+    paused: bool = False
     settled: bool = False
 
 
@@ -234,6 +236,10 @@ class Daemon:
             and self.wheel.would_return(consumed, message.due, self.now)
         ):
             self._keep_aside(delivery)
+            return
+        if message.handed and self.rules.pauses and not delivery.paused:
+            delivery.paused = True
+            self._later(self.wheel.hold, lambda: self._arrive(delivery))
             return
         self._publish(delivery, slot, message.copy(hops=message.hops + 1, handed=False))
 
