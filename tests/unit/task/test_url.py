@@ -1,0 +1,125 @@
+"""One form for every URL that is called, and no crash on any text."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from webhook_runner.errors import InvalidTaskError
+from webhook_runner.task.url import MAX_URL_CHARS, absolute, checked_url, host_of
+
+
+@pytest.mark.parametrize(
+    ("url", "base_url", "expected"),
+    [
+        ("/x", "http://h/api", "http://h/api/x"),
+        ("/x", "http://h/api/", "http://h/api/x"),
+        ("/x", "http://h", "http://h/x"),
+        ("/x?a=1#part", "http://h:8000", "http://h:8000/x?a=1"),
+        ("/", "https://h/api", "https://h/api/"),
+        ("http://other/x", "http://h/api", "http://other/x"),
+        ("HTTP://Other:80", "", "http://other/"),
+        ("https://h:443/x", "", "https://h/x"),
+        ("https://h:80/x", "", "https://h:80/x"),
+        ("http://h?a=b/c", "", "http://h/?a=b/c"),
+        ("http://h./x", "", "http://h/x"),
+        ("http://EXÄMPLE.com/ä?ö=ü", "", "http://xn--exmple-cua.com/%C3%A4?%C3%B6=%C3%BC"),
+        ("http://[::0001]:81/", "", "http://[::1]:81/"),
+        ("http://h/%2e%2E/%zz/%00", "", "http://h/%2e%2E/%zz/%00"),
+        ("http://h/{id}|\\^`<>", "", "http://h/%7Bid%7D%7C%5C%5E%60%3C%3E"),
+        ("http://evil#@127.0.0.1/", "", "http://evil/"),
+    ],
+)
+def test_a_url_has_one_form(url: str, base_url: str, expected: str) -> None:
+    assert absolute(url, base_url) == expected
+
+
+def test_a_path_without_a_base_says_which_setting_to_write() -> None:
+    with pytest.raises(InvalidTaskError, match="set base_url in the configuration") as caught:
+        absolute("/x", "", "roll_back.url")
+
+    assert (caught.value.reason, caught.value.field) == ("no_base_url", "roll_back.url")
+
+
+@pytest.mark.parametrize("base_url", ["/api", "http://h/?a=1", "ftp://h", "h:80", " "])
+def test_a_bad_base_is_told_apart_from_a_bad_url(base_url: str) -> None:
+    with pytest.raises(InvalidTaskError) as caught:
+        absolute("/x", base_url)
+
+    assert caught.value.field == "base_url"
+
+
+def test_a_url_that_grows_too_long_is_refused() -> None:
+    with pytest.raises(InvalidTaskError, match="8192"):
+        absolute("/" + "ä" * 2000, "http://h")
+
+
+def test_a_name_that_grows_too_long_in_punycode_is_refused() -> None:
+    with pytest.raises(InvalidTaskError, match="253"):
+        absolute("http://" + ".".join(["ä" * 20] * 10), "")
+
+
+def test_half_of_a_surrogate_pair_is_refused() -> None:
+    with pytest.raises(InvalidTaskError, match="surrogate"):
+        absolute("http://h/\ud800", "")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://H/x", ("h", 80)),
+        ("https://h.:8443", ("h", 8443)),
+        ("https://[::1]/", ("::1", 443)),
+        ("http://exämple.com", ("xn--exmple-cua.com", 80)),
+    ],
+)
+def test_the_host_of_a_url_has_its_port(url: str, expected: tuple[str, int]) -> None:
+    assert host_of(url) == expected
+
+
+@pytest.mark.parametrize("url", ["/x", "", "//h", "http://u@h/"])
+def test_only_an_absolute_url_has_a_host(url: str) -> None:
+    with pytest.raises(InvalidTaskError):
+        host_of(url)
+
+
+NASTY = st.text(st.sampled_from("htps:/@[]#?%.-0x1aA\\ \tä\u3002\ud800\u200d|xn--é:٣"))
+
+
+@given(
+    st.text()
+    | NASTY
+    | NASTY.map(lambda text: "http://" + text)
+    | st.text().map(lambda text: "http://" + text),
+    st.sampled_from(["", "http://h/api"]),
+)
+@example("http://[::1", "")
+@example("http://[" + "1" * 100 + "]:" + "9" * 100, "")
+@example("http://" + "٣" * 5, "")
+def test_any_text_is_a_url_or_refused(url: str, base_url: str) -> None:
+    with suppress(InvalidTaskError):
+        host_of(url)
+    try:
+        answer = absolute(url, base_url)
+    except InvalidTaskError:
+        return
+    assert answer.isascii()
+    assert answer.isprintable()
+    assert len(answer) <= MAX_URL_CHARS
+    assert absolute(answer, "") == answer == checked_url(answer)
+    assert host_of(answer)[0] == host_of(answer)[0].lower()
+
+
+@given(st.text(st.sampled_from("/.a%?#&=ä \\{"), max_size=12))
+def test_a_path_means_the_same_with_and_without_a_host(text: str) -> None:
+    path = "/" + text
+    if path.startswith("//"):
+        return
+    try:
+        whole = checked_url("http://h" + path)
+    except InvalidTaskError:
+        with pytest.raises(InvalidTaskError):
+            checked_url(path)
+    else:
+        assert "http://h" + checked_url(path) == whole
