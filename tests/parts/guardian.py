@@ -18,7 +18,7 @@ while read -r verb group; do
       groups=$kept ;;
   esac
 done
-[ -z "$groups" ] || kill -KILL -- $groups 2>/dev/null
+[ -z "$groups" ] || kill -s KILL -- $groups 2>/dev/null
 tries=0
 while [ -e "$1" ] && [ $tries -lt 50 ]; do
   rm -rf -- "$1" 2>/dev/null

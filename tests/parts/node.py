@@ -15,7 +15,7 @@ from tests.parts.installation import Installation
 from tests.parts.node_setup import (
     TlsListener,
     node_environment,
-    wait_until_it_speaks,
+    wait_until,
     write_configuration,
 )
 from tests.parts.ports import free_port
@@ -42,7 +42,7 @@ class NodeError(RuntimeError):
 
 @dataclass(slots=True)
 class RabbitNode:
-    """One running node, made by `start`; `close` or the end of our process leaves nothing behind."""
+    """One running node, made by `start`; `close` or our own end leaves nothing behind."""
 
     directory: Path
     port: int
@@ -199,22 +199,29 @@ class RabbitNode:
         return self._beam
 
     def _start_beam(self) -> None:
-        self._beam = _spawn(self._guardian, [str(self._installation.server)], self._environment)
+        beam = _spawn(self._guardian, [str(self._installation.server)], self._environment)
+        self._beam = beam
         try:
-            wait_until_it_speaks(self.port, self._beam)
+            wait_until("127.0.0.1", self.port, alive=lambda: _lives(beam))
         except TimeoutError as late:
             self.kill()
             raise NodeError(f"{late}\n{self.log()}") from late
 
     def _end(self, how: signal.Signals) -> None:
         beam = self._running()
-        beam.send_signal(how)
-        beam.send_signal(signal.SIGCONT)
+        # Not Popen.send_signal, which would reap.
+        os.kill(beam.pid, how)
+        os.kill(beam.pid, signal.SIGCONT)
         # The pid may be given out again once it is reaped, so it is forgotten before.
         os.waitid(os.P_PID, beam.pid, os.WEXITED | os.WNOWAIT)
         self._guardian.forget(beam.pid)
         beam.wait()
         self._beam = None
+
+
+def _lives(process: subprocess.Popen[bytes]) -> bool:
+    # Popen.poll would reap it, and the guardian must forget a pid before it is free again.
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
 def _spawn(

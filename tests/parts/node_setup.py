@@ -3,8 +3,8 @@
 import os
 import secrets
 import socket
-import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -96,13 +96,13 @@ def node_environment(directory: Path, port: int, erl_args: str) -> dict[str, str
     }
 
 
-def wait_until_it_speaks(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Return when the port answers the AMQP header with Connection.Start. Raises TimeoutError."""
+def wait_until(host: str, port: int, alive: Callable[[], bool] = lambda: True) -> None:
+    """Return when a server there speaks AMQP. Raises TimeoutError, at once when not `alive`."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise TimeoutError(f"the RabbitMQ node ended with {process.returncode} while starting")
-        if speaks_amqp("127.0.0.1", port):
+        if not alive():
+            raise TimeoutError("the RabbitMQ node ended while starting")
+        if speaks_amqp(host, port):
             return
         time.sleep(_PROBE_SECONDS)
     raise TimeoutError(f"the RabbitMQ node did not answer in {_START_SECONDS:.0f} s")
