@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import TypeVar, cast
 
-from aiormq.abc import AbstractChannel, DeliveredMessage
+from aiormq.abc import DeliveredMessage
+from aiormq.channel import Channel as RawChannel
 from aiormq.exceptions import (
     AMQPError,
     ChannelAccessRefused,
@@ -18,10 +19,12 @@ from aiormq.exceptions import (
     PublishError,
 )
 from pamqp.commands import Basic
+from pamqp.common import FieldTable
 
 from webhook_runner.broker.topology import Binding, Exchange, Queue
 
 T = TypeVar("T")
+_PERSISTENT = 2
 
 
 class LostError(Exception):
@@ -92,7 +95,7 @@ class Channel:
     A call that is cancelled goes on in the background: the library would close the channel.
     """
 
-    def __init__(self, raw: AbstractChannel) -> None:
+    def __init__(self, raw: RawChannel) -> None:
         self._raw = raw
         self._prefetch: int | None = None
 
@@ -177,8 +180,8 @@ class Channel:
         properties = Basic.Properties(
             content_type=out.content_type or None,
             content_encoding=out.content_encoding or None,
-            headers=dict(out.headers),
-            delivery_mode=2,
+            headers=cast("FieldTable", dict(out.headers)),
+            delivery_mode=_PERSISTENT,
             correlation_id=out.correlation_id or None,
             message_id=out.message_id or message_id,
             timestamp=None if out.timestamp is None else _as_datetime(out.timestamp),
@@ -250,7 +253,7 @@ def _arrival(channel: Channel, message: DeliveredMessage) -> Arrival:
         correlation_id=properties.correlation_id or "",
         message_id=properties.message_id or "",
         timestamp=properties.timestamp.timestamp() if properties.timestamp else None,
-        persistent=properties.delivery_mode == 2,
+        persistent=properties.delivery_mode == _PERSISTENT,
         expiration=bool(properties.expiration),
     )
 

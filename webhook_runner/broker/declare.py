@@ -1,7 +1,8 @@
 """Make the broker's objects be there: probe, declare, adopt or verify, and say what differs."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Literal
 
 from webhook_runner.broker.channel import (
@@ -97,18 +98,16 @@ class Declarer:
                 await (await self._channel()).declare_exchange(exchange, passive=True)
             except MissingError:
                 if self._mode == "verify":
-                    raise TopologyError(
-                        f"exchange {exchange.name} is missing: {_EXPORT}"
-                    ) from None
+                    raise TopologyError(f"exchange {exchange.name} is missing: {_EXPORT}") from None
                 await self._act(
                     f"declare exchange {exchange.name}",
-                    lambda channel, wanted=exchange: channel.declare_exchange(wanted),
+                    partial(Channel.declare_exchange, exchange=exchange),
                 )
 
     async def _declare(self, queue: Queue) -> None:
         try:
             await self._act(
-                f"declare queue {queue.name}", lambda channel: channel.declare_queue(queue)
+                f"declare queue {queue.name}", partial(Channel.declare_queue, queue=queue)
             )
         except DiffersError as error:
             # Another process, of another version, was faster.
@@ -119,7 +118,7 @@ class Declarer:
         for binding in queue.bindings:
             await self._act(
                 f"bind queue {queue.name} to exchange {binding.exchange}",
-                lambda channel, wanted=binding: channel.bind(wanted),
+                partial(Channel.bind, binding=binding),
             )
 
     async def _compare(self, queue: Queue) -> None:
@@ -137,9 +136,9 @@ class Declarer:
             )
         )
 
-    async def _act(self, what: str, action: Callable[[Channel], object]) -> None:
+    async def _act(self, what: str, action: Callable[[Channel], Awaitable[None]]) -> None:
         try:
-            await action(await self._channel())  # type: ignore[misc]
+            await action(await self._channel())
         except ForbiddenError as error:
             raise TopologyError(
                 f'cannot {what}: {error}; grant it, or {_EXPORT} and set topology = "verify"'

@@ -124,7 +124,7 @@ class Hands:
                     self.spawn(self._park(item, slot))
 
     def _keep_or_return(self, item: Item) -> None:
-        """It belongs where it came from: back as soon as that is not consumed any more."""
+        """Give back what belongs where it came from, as soon as that is not consumed any more."""
         if item.source.closed:
             self.give_back([item])
         else:

@@ -6,10 +6,12 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import aiormq
 import pamqp.frame
+from aiormq.channel import Channel as RawChannel
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import AMQPError, ProbableAuthenticationError
 from pamqp.commands import Connection as Frames
@@ -175,7 +177,8 @@ class Line:
     async def channel(self, *, confirms: bool = False) -> Channel:
         """Open a channel. Raises LostError when the connection is gone."""
         with translated():
-            return Channel(await asyncio.shield(self._raw.channel(publisher_confirms=confirms)))
+            raw = await asyncio.shield(self._raw.channel(publisher_confirms=confirms))
+            return Channel(cast("RawChannel", raw))
 
     async def close(self) -> None:
         await asyncio.shield(self._raw.close())

@@ -84,9 +84,7 @@ def task_message(envelope: Envelope, exchange: str, key: str) -> Outgoing:
     )
 
 
-def dead_letter(
-    envelope: Envelope, summary: bytes, topology: Topology, died_at: float
-) -> Outgoing:
+def dead_letter(envelope: Envelope, summary: bytes, topology: Topology, died_at: float) -> Outgoing:
     """Build the dead letter; ``died_at`` is in epoch seconds."""
     queue = topology.dead(envelope.task.queue)
     plain = task_message(envelope, topology.work, queue)
@@ -111,9 +109,7 @@ def dead_letter(
     )
 
 
-def quarantined(
-    delivery: Delivery, reason: str, explanation: str, topology: Topology
-) -> Outgoing:
+def quarantined(delivery: Delivery, reason: str, explanation: str, topology: Topology) -> Outgoing:
     """Build the invalid message: every byte of it, and its properties, as they were."""
     arrival = handle_of(delivery).arrival
     field, _, rest = explanation.partition(": ")

@@ -157,7 +157,7 @@ class RabbitBroker:
     async def _serve(self, session: Session) -> None:
         queues = WorkQueues(session, self._wanted)
         wheel = WheelDriver(session, self._policy, self._consumer)
-        poison = Poison(session, wheel)
+        poison = Poison(session, wheel, self._policy)
         self._parts = Parts(session, queues, wheel, poison)
         running = [
             asyncio.ensure_future(_guarded(session, name, part))

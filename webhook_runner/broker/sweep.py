@@ -113,9 +113,7 @@ class Sweeper:
             self._trust(queue, ready)
         return ready
 
-    async def _look(
-        self, queue: str, look: Look, judge: Callable[[Look, Arrival], None]
-    ) -> None:
+    async def _look(self, queue: str, look: Look, judge: Callable[[Look, Arrival], None]) -> None:
         channel = await self._own_channel()
         tag = f"{queue}-sweep-{uuid4().hex}"
 
@@ -180,7 +178,7 @@ class Sweeper:
         await arrival.channel.ack(arrival.tag)
 
     async def _own_channel(self) -> Channel:
-        """Open the channel of the sweeps: never closed, as the executor may hold what came by it."""
+        """Open one for all sweeps, never closed: the executor may hold what came by it."""
         if self._channel is None:
             self._channel = await self._session.channel("the sweeps")
         return self._channel
@@ -202,9 +200,7 @@ class Sweeper:
 
     def _is_news(self, queue: str, ready: int) -> bool:
         known, at = self._trusted.get(queue, (0, self._clock.monotonic()))
-        return ready > 0 and (
-            known != ready or self._clock.monotonic() - at > TRUST_SECONDS
-        )
+        return ready > 0 and (known != ready or self._clock.monotonic() - at > TRUST_SECONDS)
 
     def _trust(self, queue: str, ready: int) -> None:
         self._trusted[queue] = (ready, self._clock.monotonic())

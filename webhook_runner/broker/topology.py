@@ -156,7 +156,9 @@ def definitions(prefix: str, queues: tuple[str, ...], vhost: str = "/") -> dict[
             | {"internal": False}
             for each in topology.exchanges()
         ],
-        "queues": [{"name": each.name, "vhost": vhost, **_durable(each.arguments)} for each in every],
+        "queues": [
+            {"name": each.name, "vhost": vhost, **_durable(each.arguments)} for each in every
+        ],
         "bindings": [
             {
                 "source": each.exchange,

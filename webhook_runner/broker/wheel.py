@@ -211,13 +211,11 @@ class WheelDriver:
             self._wake.set()
 
     def _cancelled(self, tag: str) -> None:
-        """The broker cancelled: the queue was deleted, and is declared anew at the next turn."""
+        """Forget a slot whose queue was deleted: the next turn declares and opens it anew."""
         for slot, each in list(self._open.items()):
             if each.tag == tag:
                 del self._open[slot]
                 self._wake.set()
 
     def _is_open(self, level: int, position: int) -> bool:
-        return any(
-            slot.level == level and slot.position == position for slot in self._open
-        )
+        return any(slot.level == level and slot.position == position for slot in self._open)
