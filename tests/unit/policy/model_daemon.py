@@ -4,14 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tests.unit.policy.model_broker import WORK, Broker, Consumer, Key, Link, Loop, Message
-from tests.unit.policy.model_rules import (
-    LOOK_ON,
-    SWEEP_SECONDS,
-    Delivery,
-    Executed,
-    Limits,
-    Rules,
-)
+from tests.unit.policy.model_rules import LOOK_ON, SWEEP_SECONDS, Delivery, Executed, Limits, Rules
 from webhook_runner.policy.delay import HandOver, Hold, Park, Slot
 
 
@@ -29,8 +22,6 @@ class Daemon:
         self.wheel = rules.wheel
         self.executed, self.offset = executed, offset
         self.kept_aside = 0
-        self.most_held = 0
-        self.starts = 0
         self.link = Link(alive=False)
         broker.landed.append(self._notice)
 
@@ -39,7 +30,6 @@ class Daemon:
     def start(self) -> None:
         if self.link.alive:
             return
-        self.starts += 1
         self.link = Link()
         self.open: dict[Key, tuple[Slot, Consumer]] = {}
         self.slots: dict[Consumer, Slot] = {}
@@ -158,7 +148,6 @@ class Daemon:
     def _deliver(self, consumer: Consumer, tag: int, message: Message) -> None:
         delivery = Delivery(consumer, tag, message)
         self.held[consumer, tag] = delivery
-        self.most_held = max(self.most_held, len(self.held))
         self._arrive(delivery)
         if len(self.held) > self.limits.budget:
             self._throttle()
