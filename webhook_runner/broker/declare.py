@@ -26,12 +26,18 @@ _EXPORT = 'export the definitions with "webhook-runner topology" and have them i
 class Declarer:
     """Works on throw-away channels of the control connection: a wrong guess closes a channel."""
 
-    def __init__(self, line: Line, topology: Topology, mode: Mode, observer: Observer) -> None:
+    def __init__(
+        self, line: Line, topology: Callable[[], Topology], mode: Mode, observer: Observer
+    ) -> None:
         self._line = line
-        self._topology = topology
+        self._current = topology
         self._mode = mode
         self._observer = observer
         self._probe: Channel | None = None
+
+    @property
+    def _topology(self) -> Topology:
+        return self._current()
 
     async def count(self, queue: str) -> int | None:
         """Return how many messages are ready in ``queue``; None when there is no such queue.

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from webhook_runner.broker.channel import LostError
 from webhook_runner.broker.consuming import Wanted, WorkQueues
@@ -71,6 +71,21 @@ class RabbitBroker:
         if parts is None:
             return BrokerState()
         return BrokerState(True, parts.session.blocked, parts.queues.consuming)
+
+    async def serve(self, queues: tuple[str, ...]) -> None:
+        fresh = [name for name in queues if name not in self._topology.queues]
+        self._topology = self._around.topology = replace(self._topology, queues=queues)
+        session = self._keeper.session
+        if session is None:
+            return
+        try:
+            for name in fresh:
+                await session.declarer.work_queue(name)
+                await session.declarer.queues(self._topology.aside(name))
+        except LostError as error:
+            session.fail(str(error))
+        except TopologyError as error:
+            self._around.observer.notice(Warned(f"queues {', '.join(fresh)}", str(error)))
 
     async def consume(self, queue: str, consumer: Consumer, prefetch: int) -> None:
         self._wanted[queue] = Wanted(consumer, prefetch)

@@ -25,9 +25,9 @@ CLOSE_TIMEOUT = 5.0
 REFUSED_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Surroundings:
-    """What every part of a session needs to know of the world."""
+    """What every part of a session needs to know of the world; a reload changes the topology."""
 
     settings: BrokerSettings
     topology: Topology
@@ -75,7 +75,7 @@ class Session:
             self.version = control.version
             around = self.around
             self.declarer = Declarer(
-                control, around.topology, around.settings.topology, around.observer
+                control, lambda: around.topology, around.settings.topology, around.observer
             )
             channels = [await publishing.channel(confirms=True) for _ in range(CHANNELS)]
             for channel in channels:
