@@ -1,6 +1,7 @@
 """Connections that go only where the guard lets them: resolve, check every answer, connect."""
 
 import asyncio
+import errno
 import select
 import socket
 import ssl
@@ -20,6 +21,14 @@ _READ_BYTES = 16_384
 _SHORTEST_TRY = 1.0
 _STALL_CHECK = 0.05
 _LARGE_WRITE = 65_536
+_WORDS = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.EHOSTUNREACH: "no route to the host",
+    errno.ENETUNREACH: "no route to the network",
+    errno.EMFILE: "too many open files in this process",
+    errno.ENFILE: "too many open files on this machine",
+    errno.EADDRNOTAVAIL: "no local port is free",
+}
 _STORES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine
     "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
@@ -232,6 +241,7 @@ def _connect_failure(error: Exception, address: str, port: int) -> AttemptError:
     innermost: BaseException = error
     while (cause := innermost.__cause__ or innermost.__context__) is not None:
         innermost = cause
-    words = getattr(innermost, "strerror", None) or str(innermost) or type(innermost).__name__
+    number = getattr(innermost, "errno", None)
+    words = _WORDS.get(number) or errno.errorcode.get(number or 0) or str(innermost)
     trouble = Trouble.RESOURCE if is_exhaustion(innermost) else Trouble.CONNECT
     return AttemptError(trouble, f"{address}:{port}: {words}")

@@ -55,7 +55,7 @@ async def _apply(extension: Extension, request: Request, task: Task) -> Request:
         if _is_being_cancelled():
             raise
         raise _failed(extension, "CancelledError") from None
-    except Exception as error:  # noqa: BLE001 - foreign code must not take the journey down
+    except Exception as error:
         raise _failed(extension, type(error).__name__) from error
     if not isinstance(changed, Request):
         raise _failed(extension, f"it returned {type(changed).__name__} instead of a Request")
