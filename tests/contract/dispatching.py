@@ -15,7 +15,7 @@ ENVELOPE = Envelope(Task(id="t1", queue="q", url="/", source=b"{}"), first_at=1.
 
 def post(url: str, **changes: object) -> Request:
     given: dict[str, object] = {"body": b'{"a": 1}', "timeout": 5.0, "connect_timeout": 2.0}
-    return Request("POST", url, **{**given, **changes})  # type: ignore[arg-type] - test rows
+    return Request("POST", url, **{**given, **changes})  # type: ignore[arg-type]  # test rows
 
 
 @dataclass(eq=False)

@@ -56,17 +56,33 @@ Script = Callable[[Peer], Awaitable[None]]
 class Endpoint:
     """A listening scripted endpoint and what it has seen."""
 
+    script: Script
     port: int = 0
     scheme: str = "http"
     host: str = "127.0.0.1"
     connections: int = 0
     open: int = 0
     most_open: int = 0
-    requests: list[bytes] = field(default_factory=list)
+    running: set["asyncio.Task[None]"] = field(default_factory=set)
 
     @property
     def url(self) -> str:
         return f"{self.scheme}://{self.host}:{self.port}/hook?x=1"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.running.add(task)
+        self.connections += 1
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                await self.script(Peer(reader, writer, self.connections))
+        finally:
+            self.open -= 1
+            self.running.discard(task)
+            writer.close()
 
 
 def saying(*parts: bytes, then_close: bool = True) -> Script:
@@ -86,33 +102,15 @@ async def endpoint(
     script: Script, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
 ) -> AsyncIterator[Endpoint]:
     """Run ``script`` for every connection until the block ends."""
-    seen = Endpoint(scheme="http" if tls is None else "https", host=host)
-    running: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        running.add(task)
-        seen.connections += 1
-        seen.open += 1
-        seen.most_open = max(seen.most_open, seen.open)
-        try:
-            with contextlib.suppress(ConnectionError):
-                await script(Peer(reader, writer, seen.connections))
-        except asyncio.CancelledError:
-            pass
-        finally:
-            seen.open -= 1
-            running.discard(task)
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    seen = Endpoint(script, scheme="http" if tls is None else "https", host=host)
+    server = await asyncio.start_server(seen.serve, "127.0.0.1", 0, ssl=tls)
     seen.port = server.sockets[0].getsockname()[1]
     try:
         yield seen
     finally:
         server.close()
-        for task in list(running):
+        running = list(seen.running)
+        for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await server.wait_closed()

@@ -241,7 +241,7 @@ def _connect_failure(error: Exception, address: str, port: int) -> AttemptError:
     innermost: BaseException = error
     while (cause := innermost.__cause__ or innermost.__context__) is not None:
         innermost = cause
-    number = getattr(innermost, "errno", None)
-    words = _WORDS.get(number) or errno.errorcode.get(number or 0) or str(innermost)
+    number = getattr(innermost, "errno", None) or 0
+    words = _WORDS.get(number) or errno.errorcode.get(number) or str(innermost)
     trouble = Trouble.RESOURCE if is_exhaustion(innermost) else Trouble.CONNECT
     return AttemptError(trouble, f"{address}:{port}: {words}")
