@@ -145,6 +145,10 @@ class GuardedStream(httpcore2.AsyncNetworkStream):
         self._inner = inner
         self._encrypted = encrypted
         self._answered = False
+        # Asked for once: the pool looks at every idle connection before every request.
+        self._socket: socket.socket = inner.get_extra_info("socket")
+        self._poller = select.poll()
+        self._poller.register(self._socket.fileno(), select.POLLIN)
 
     async def read(
         self,
@@ -218,15 +222,10 @@ class GuardedStream(httpcore2.AsyncNetworkStream):
         await self._inner.aclose()
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - the library's signature
-        return self._inner.get_extra_info(info)
+        return self._is_readable() if info == "is_readable" else self._inner.get_extra_info(info)
 
     def _is_readable(self) -> bool:
-        sock: socket.socket | None = self._inner.get_extra_info("socket")
-        if sock is None or sock.fileno() < 0:
-            return True
-        poller = select.poll()
-        poller.register(sock.fileno(), select.POLLIN)
-        return bool(poller.poll(0))
+        return self._socket.fileno() < 0 or bool(self._poller.poll(0))
 
 
 def _tls_failure(error: Exception, host: str) -> Exception:
