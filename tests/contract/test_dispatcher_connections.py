@@ -10,7 +10,7 @@ from tests.contract.dispatching import ENGINES, ENVELOPE, TableResolver, post
 from tests.contract.scripted import OK, Peer, endpoint, saying
 from webhook_runner.dispatch.http import HttpDispatcher
 from webhook_runner.settings import EgressSettings
-from webhook_runner.task.outcome import Refused, Responded, Trouble, Unreachable
+from webhook_runner.task.outcome import Responded, Trouble, Unreachable
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
@@ -212,12 +212,3 @@ async def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
         outcome = await dispatcher.send(post(server.url), ENVELOPE)
         await dispatcher.close()
     assert isinstance(outcome, Responded)
-
-
-async def test_a_queue_calls_only_its_allowed_hosts(dispatcher: HttpDispatcher) -> None:
-    dispatcher.configure("q", 10, ("*.example.org", "127.0.0.1.test"))
-    async with endpoint(saying(OK)) as server:
-        outcome = await dispatcher.send(post(server.url), ENVELOPE)
-        assert server.connections == 0
-    assert isinstance(outcome, Refused)
-    assert outcome.rule == "allow_hosts"

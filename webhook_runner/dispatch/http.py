@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 import httpcore2
@@ -17,7 +17,7 @@ from webhook_runner.dispatch.connector import (
 )
 from webhook_runner.dispatch.exchange import Exchange
 from webhook_runner.dispatch.failure import AttemptError, describe, outcome_of, trouble_of
-from webhook_runner.dispatch.guard import Guard, Rule, canonical_host, parse_rule
+from webhook_runner.dispatch.guard import Guard, canonical_host
 from webhook_runner.dispatch.proxy import ProxyChoice
 from webhook_runner.dispatch.resolver import Resolver, SystemResolver
 from webhook_runner.dispatch.wellformed import check_request
@@ -52,16 +52,6 @@ class _Lane:
             await self.proxied.aclose()
 
 
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    concurrency: int = _DEFAULT_CONCURRENCY
-    allow_hosts: tuple[Rule, ...] = field(default=())
-
-    def check(self, host: str, port: int) -> None:
-        if self.allow_hosts and not any(r.matches_host(host, port) for r in self.allow_hosts):
-            raise RefusedError("allow_hosts", f"{host}:{port} is not in allow_hosts of the queue")
-
-
 class HttpDispatcher:
     """Sends requests over HTTP/1.1; the ``Dispatcher`` port.
 
@@ -84,26 +74,21 @@ class HttpDispatcher:
         self._backend = GuardedBackend(
             self._guard, resolver or SystemResolver(), self._choice.trusted
         )
-        self._limits: dict[str, _Limits] = {}
+        self._concurrency: dict[str, int] = {}
         self._lanes: dict[str, _Lane] = {}
         self._retired: list[_Lane] = []
 
-    def configure(self, queue: str, concurrency: int, allow_hosts: tuple[str, ...] = ()) -> None:
-        """Set how many connections a queue may hold and which hosts it may call (none: any).
+    def configure(self, queue: str, concurrency: int) -> None:
+        """Set how many connections a queue may hold.
 
         Takes effect for the next request; requests under way are left alone.
-
-        Raises:
-            ValueError: an entry of ``allow_hosts`` is none of the forms.
-
         """
-        limits = _Limits(concurrency, tuple(map(parse_rule, allow_hosts)))
-        if self._limits.get(queue, _Limits()).concurrency != concurrency:
+        if self._concurrency.get(queue, _DEFAULT_CONCURRENCY) != concurrency:
             lane = self._lanes.pop(queue, None)
             if lane is not None:
                 lane.retired = True
                 self._retired.append(lane)
-        self._limits[queue] = limits
+        self._concurrency[queue] = concurrency
 
     async def send(self, request: Request, envelope: Envelope) -> Outcome:
         """Send one request and name what it met with.
@@ -148,7 +133,6 @@ class HttpDispatcher:
         scheme = outgoing.url.scheme.decode("ascii")
         host = canonical_host(outgoing.url.host.decode("ascii"))
         port = outgoing.url.port or _DEFAULT_PORTS[scheme]
-        self._limits.get(queue, _Limits()).check(host, port)
         self._guard.check_host(host, port)
         lane = self._lane(queue)
         lane.busy += 1
@@ -162,7 +146,7 @@ class HttpDispatcher:
     def _lane(self, queue: str) -> _Lane:
         lane = self._lanes.get(queue)
         if lane is None:
-            size = self._limits.get(queue, _Limits()).concurrency + _SPARE_CONNECTIONS
+            size = self._concurrency.get(queue, _DEFAULT_CONCURRENCY) + _SPARE_CONNECTIONS
             proxy = self._choice.proxy
             lane = self._lanes[queue] = _Lane(
                 direct=self._pool(size, None),

@@ -10,7 +10,7 @@ from webhook_runner.settings import Settings
 from webhook_runner.task.codec import Rules, decode
 from webhook_runner.task.event import Warned
 from webhook_runner.task.model import Envelope, Kind
-from webhook_runner.task.url import absolute, host_of
+from webhook_runner.task.url import absolute, host_of, is_allowed
 
 
 class Reception:
@@ -74,11 +74,13 @@ class Reception:
         for field, url in (("url", envelope.task.url), ("roll_back", roll_back and roll_back.url)):
             if not url:
                 continue
-            host, _ = host_of(absolute(url, lane.base_url))
+            host, port = host_of(absolute(url, lane.base_url, field))
             allowed = lane.settings.allow_hosts
-            if allowed and host not in allowed:
+            if allowed and not is_allowed(host, port, allowed):
                 right = ", ".join(allowed)
-                raise InvalidTaskError("host_not_allowed", f"{host} is not one of {right}", field)
+                raise InvalidTaskError(
+                    "host_not_allowed", f"{host}:{port} is not one of {right}", field
+                )
 
     def _numbered(self, envelope: Envelope, delivery: Delivery, now: float) -> Envelope:
         """Give a publisher's message a run of its own: it is a new run of its id."""

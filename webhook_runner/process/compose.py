@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import urlsplit
 
 from webhook_runner import __version__
 from webhook_runner.broker.rabbitmq import RabbitBroker
@@ -61,7 +62,7 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
         extending.adopt(load_extensions(fresh.queues))
         metrics.set_queues(fresh.queues)
         for name, queue in fresh.queues.items():
-            http.configure(name, queue.concurrency, queue.allow_hosts)
+            http.configure(name, queue.concurrency)
 
     adopt(settings)
     broker, dispatcher = _armed(rabbit, extending)
@@ -84,6 +85,8 @@ def _introduce(loaded: Loaded, observer: Fanout) -> None:
 def _secrets(settings: Settings) -> Redaction:
     """Register what must never show in a line, wherever it may turn up."""
     redaction = Redaction()
+    for server in settings.servers:
+        redaction.register_secret(urlsplit(server).password or "")
     for queue in settings.queues.values():
         for value in queue.headers.values():
             redaction.register_secret(value)

@@ -1,6 +1,7 @@
 """Which URLs a task may name, and the one form in which they are called."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -108,6 +109,16 @@ def host_of(url: str) -> tuple[str, int]:
     _check_characters(url, "url")
     origin, _ = _split(url.partition("#")[0], "url")
     return origin.host, origin.port
+
+
+def is_allowed(host: str, port: int, allowed: Iterable[str]) -> bool:
+    """Whether a host is among ``api.example.com``, ``*.example.com``, ``localhost:8000``."""
+    for each in allowed:
+        name, _, wanted = each.lower().partition(":")
+        fits = host.endswith(name[1:]) if name.startswith("*.") else host == name
+        if fits and wanted in ("", str(port)):
+            return True
+    return False
 
 
 def _check_characters(url: str, field: str) -> None:

@@ -58,7 +58,7 @@ ENVELOPE = Envelope(
     traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 )
 ROLLBACK = Envelope(TASK, 1_700_000_000.0, 1_700_000_010.5, kind=Kind.ROLLBACK)
-FAILURE = Failure("retries_exhausted", 3, 503, f"reset by {URL}")
+FAILURE = Failure("retries_exhausted", 3, last_status=503, last_error=f"reset by {URL}")
 UNREACHABLE = Unreachable(Trouble.RESET, f"header 'Bearer {CANARY}-header' at {URL} with {SECRET}")
 TEXT = f"cannot use {URL}\nsecond line with {SECRET}"
 

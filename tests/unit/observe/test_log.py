@@ -66,7 +66,7 @@ def test_every_event_is_exactly_one_line(event: Event, form: str) -> None:
 @pytest.mark.parametrize("form", ["json", "console", "logfmt"])
 @pytest.mark.parametrize("metadata", [False, True])
 @pytest.mark.parametrize("event", ONE_OF_EACH, ids=lambda event: type(event).__name__)
-def test_no_secret_shows(event: Event, form: str, metadata: bool) -> None:  # noqa: FBT001
+def test_no_secret_shows(event: Event, form: str, metadata: bool) -> None:
     (line,) = lines_of(event, form=form, metadata=metadata)
     assert CANARY not in line
     for spelling in (SECRET, json.dumps(SECRET)[1:-1], "Kanari", "vogel"):

@@ -173,7 +173,7 @@ def test_any_bytes_are_a_task_or_refused(body: bytes) -> None:
 
 
 @given(JSON, st.booleans())
-def test_any_json_is_a_task_or_refused(value: object, ascii_only: bool) -> None:  # noqa: FBT001
+def test_any_json_is_a_task_or_refused(value: object, ascii_only: bool) -> None:
     with suppress(InvalidTaskError):
         take(json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))
 
@@ -181,7 +181,7 @@ def test_any_json_is_a_task_or_refused(value: object, ascii_only: bool) -> None:
 @given(FIELDS, st.booleans())
 def test_any_values_of_our_fields_are_a_task_or_refused(
     fields: dict[str, object],
-    strict: bool,  # noqa: FBT001
+    strict: bool,
 ) -> None:
     body = json.dumps(GOOD | fields)
     with suppress(InvalidTaskError):
@@ -212,7 +212,7 @@ def test_a_payload_reaches_the_endpoint_as_it_was_written(value: object, indent:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.booleans())
-def test_a_text_payload_is_sent_as_its_characters(text: str, ascii_only: bool) -> None:  # noqa: FBT001
+def test_a_text_payload_is_sent_as_its_characters(text: str, ascii_only: bool) -> None:
     body = json.dumps({"url": "/x", "payload": text}, ensure_ascii=ascii_only)
 
     assert take(body).envelope.task.body == text.encode()

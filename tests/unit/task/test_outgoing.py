@@ -140,7 +140,7 @@ def test_a_roll_back_tells_which_task_failed_and_why() -> None:
 )
 def test_a_timeout_has_three_bounds(
     timeout: float | None,
-    aborts: bool,  # noqa: FBT001
+    aborts: bool,
     now: float | None,
     expected: float,
 ) -> None:

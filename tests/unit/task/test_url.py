@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webhook_runner.errors import InvalidTaskError
-from webhook_runner.task.url import MAX_URL_CHARS, absolute, checked_url, host_of
+from webhook_runner.task.url import MAX_URL_CHARS, absolute, checked_url, host_of, is_allowed
 
 
 @pytest.mark.parametrize(
@@ -123,3 +123,22 @@ def test_a_path_means_the_same_with_and_without_a_host(text: str) -> None:
             checked_url(path)
     else:
         assert "http://h" + checked_url(path) == whole
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "allowed", "right"),
+    [
+        ("api.example.com", 443, ("api.example.com",), True),
+        ("api.example.com", 443, ("example.com",), False),
+        ("api.example.com", 443, ("*.example.com",), True),
+        ("evilexample.com", 443, ("*.example.com",), False),
+        ("example.com", 443, ("*.example.com",), False),
+        ("localhost", 8000, ("localhost:8000",), True),
+        ("localhost", 8001, ("localhost:8000",), False),
+        ("127.0.0.1", 80, ("127.0.0.1",), True),
+    ],
+)
+def test_hosts_are_allowed_by_name_by_domain_and_by_port(
+    host: str, port: int, allowed: tuple[str, ...], right: bool
+) -> None:
+    assert is_allowed(host, port, allowed) is right
