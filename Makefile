@@ -5,19 +5,21 @@ RUN := .venv/bin/python
 STAMP := .venv/.complete
 # More workers than this wait for each other's RabbitMQ nodes.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; [ $$n -lt 2 ] && n=2; echo $$n)
-PYTEST := $(RUN) -m pytest -n $(WORKERS) --dist loadfile -q
-EVERYWHERE := $(wildcard tests/unit tests/journey tests/architecture)
+PYTEST := $(RUN) -m pytest -n $(WORKERS) --dist loadfile
+WITHOUT_BROKER := $(wildcard tests/unit tests/journey tests/architecture)
+TYPED := $(wildcard webhook_runner tests bench examples)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock broker fmt lint types imports unit check test demo clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' Makefile | awk '{ n = $$2; $$1 = $$2 = ""; printf "  make %-9s%s\n", n, $$0 }'
+	@echo "make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1         \2/; s/^  \(.\{9\}\) */  \1 /p' Makefile
 
 setup: $(STAMP) ## create .venv with the package and what its tests need
+	@:
 
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -26,13 +28,13 @@ $(STAMP): pyproject.toml requirements.lock
 	  echo "make: $(PYTHON) cannot create virtual environments (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "setting up .venv (about a minute the first time)"
 	@[ -x $(RUN) ] || $(PYTHON) -m venv .venv
-	@$(RUN) -m pip install --quiet --requirement requirements.lock --editable '.[fast]' || { \
+	@$(RUN) -m pip install -qq --requirement requirements.lock --editable '.[fast]' || { \
 	  echo "make: the packages could not be installed; pip said why above" >&2; exit 1; }
 	@touch $(STAMP)
 
 lock: ## write requirements.lock anew from pyproject.toml
 	@[ -x $(RUN) ] || $(PYTHON) -m venv .venv
-	@$(RUN) -m pip install --quiet uv
+	@$(RUN) -m pip install -qq uv
 	@$(RUN) -m uv pip compile --quiet pyproject.toml --group dev --extra fast --universal \
 	  --python-version 3.11 --upgrade --no-emit-index-url --no-annotate \
 	  --custom-compile-command "make lock" --output-file requirements.lock
@@ -49,13 +51,13 @@ lint: $(STAMP) ## style
 	@$(RUN) -m ruff format --check .
 
 types: $(STAMP) ## types
-	@$(RUN) -m mypy
+	@$(RUN) -m mypy $(TYPED)
 
 imports: $(STAMP) ## who may import whom
 	@$(RUN) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
 unit: $(STAMP) ## tests without a broker
-	@$(PYTEST) $(EVERYWHERE)
+	@$(PYTEST) $(WITHOUT_BROKER)
 
 check: lint types imports unit ## lint, types, imports and unit: under a minute
 
