@@ -80,7 +80,7 @@ def test_every_test_has_a_virtual_host_of_its_own(vhost_url: str) -> None:
 
 
 @pytest.mark.rabbitmq
-def test_a_node_leaves_nothing_behind_when_its_owner_is_killed() -> None:
+def test_a_node_leaves_nothing_behind_when_its_owner_is_killed(node: RabbitNode) -> None:
     code = "from tests.parts.node import RabbitNode; n = RabbitNode.start();"
     code += "print(n.pid, n.directory, n._guardian._process.pid, flush=True); input()"
     with subprocess.Popen(
