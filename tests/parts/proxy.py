@@ -27,11 +27,21 @@ class _Link:
     def __init__(self, proxy: "FaultProxy", client: asyncio.StreamWriter) -> None:
         self.proxy = proxy
         self.writers = {Side.CLIENT: client}
+        self._finished: set[Side] = set()
+
+    def finish(self, towards: Side) -> None:
+        """Send FIN to one side; what comes for it later is dropped."""
+        writer = self.writers.get(towards)
+        if writer is None or towards in self._finished:
+            return
+        self._finished.add(towards)
+        if writer.can_write_eof() and not writer.is_closing():
+            writer.write_eof()
 
     async def pump(self, reader: asyncio.StreamReader, to: Side) -> None:
         line: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS_AHEAD)
         async with asyncio.TaskGroup() as both:
-            both.create_task(self._write(line, self.writers[to]))
+            both.create_task(self._write(line, to))
             while True:
                 # Bytes that wait in the kernel during a black hole arrive afterwards, as TCP does.
                 await self.proxy.flowing.wait()
@@ -41,19 +51,18 @@ class _Link:
                 if not data:
                     return
 
-    async def _write(
-        self, line: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
-    ) -> None:
+    async def _write(self, line: asyncio.Queue[tuple[float, bytes]], to: Side) -> None:
+        writer = self.writers[to]
         while True:
             due, data = await line.get()
             await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
             await self.proxy.flowing.wait()
             if not data:
-                if writer.can_write_eof() and not writer.is_closing():
-                    writer.write_eof()
+                self.finish(to)
                 return
-            writer.write(data)
-            await writer.drain()
+            if to not in self._finished:
+                writer.write(data)
+                await writer.drain()
             await asyncio.sleep(self.proxy.seconds_for(len(data)))
 
 
@@ -153,8 +162,7 @@ class FaultProxy:
 
     def _half_close(self, towards: Side) -> None:
         for link in self._links:
-            if towards in link.writers:
-                link.writers[towards].write_eof()
+            link.finish(towards)
 
     def _cut(self) -> None:
         for link in tuple(self._links):

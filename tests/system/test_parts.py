@@ -1,7 +1,6 @@
 """The parts that the other tests stand on, each against the real thing."""
 
 import asyncio
-import contextlib
 import os
 import select
 import signal
@@ -81,7 +80,7 @@ def test_every_test_has_a_virtual_host_of_its_own(vhost_url: str) -> None:
 
 
 @pytest.mark.rabbitmq
-def test_a_node_leaves_nothing_behind_when_its_owner_is_killed() -> None:
+def test_a_node_leaves_nothing_behind_when_its_owner_is_killed(node: RabbitNode) -> None:
     code = "from tests.parts.node import RabbitNode; n = RabbitNode.start();"
     code += "print(n.pid, n.directory, n._guardian._process.pid, flush=True); input()"
     with subprocess.Popen(
@@ -97,10 +96,9 @@ def test_a_node_leaves_nothing_behind_when_its_owner_is_killed() -> None:
 
 
 def wait_for_end(pidfd: int) -> None:
-    with contextlib.closing(os.fdopen(pidfd)) as process:
-        poll = select.poll()
-        poll.register(process, 1)
-        assert poll.poll(20_000), "still running"
+    ended, _, _ = select.select([pidfd], [], [], 20.0)
+    os.close(pidfd)
+    assert ended, "still running"
 
 
 def test_the_receiver_answers_by_its_script_in_order(receiver: Receiver) -> None:

@@ -1,0 +1,77 @@
+# Every chore of the project. Needs make, coreutils and Python 3.11 or newer with venv.
+
+PYTHON ?= python3
+RUN := .venv/bin/python
+STAMP := .venv/.complete
+# More workers than this wait for each other's RabbitMQ nodes.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; [ $$n -lt 2 ] && n=2; echo $$n)
+PYTEST := $(RUN) -m pytest -n $(WORKERS) --dist loadfile
+WITHOUT_BROKER := $(wildcard tests/unit tests/journey tests/architecture)
+TYPED := $(wildcard webhook_runner tests bench examples)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lock broker fmt lint types imports unit check test demo clean
+
+help: ## show this list
+	@echo "make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1         \2/; s/^  \(.\{9\}\) */  \1 /p' Makefile
+
+setup: $(STAMP) ## create .venv with the package and what its tests need
+	@:
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "make: $(PYTHON) is missing or older than 3.11; name a newer one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "make: $(PYTHON) cannot create virtual environments (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "setting up .venv (about a minute the first time)"
+	@[ -x $(RUN) ] || $(PYTHON) -m venv .venv
+	@$(RUN) -m pip install -qq --requirement requirements.lock --editable '.[fast]' || { \
+	  echo "make: the packages could not be installed; pip said why above" >&2; exit 1; }
+	@touch $(STAMP)
+
+lock: ## write requirements.lock anew from pyproject.toml
+	@[ -x $(RUN) ] || $(PYTHON) -m venv .venv
+	@$(RUN) -m pip install -qq uv
+	@$(RUN) -m uv pip compile --quiet pyproject.toml --group dev --extra fast --universal \
+	  --python-version 3.11 --upgrade --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" --output-file requirements.lock
+
+broker: ## see to it that a RabbitMQ server can be started
+	@sh tests/parts/install_rabbitmq.sh
+
+fmt: $(STAMP) ## format the code
+	@$(RUN) -m ruff format .
+	@$(RUN) -m ruff check --fix .
+
+lint: $(STAMP) ## style
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+types: $(STAMP) ## types
+	@$(RUN) -m mypy $(TYPED)
+
+imports: $(STAMP) ## who may import whom
+	@$(RUN) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+unit: $(STAMP) ## tests without a broker
+	@$(PYTEST) $(WITHOUT_BROKER)
+
+check: lint types imports unit ## lint, types, imports and unit: under a minute
+
+test: $(STAMP) ## every test; brings a RabbitMQ server when it may
+	@sh tests/parts/install_rabbitmq.sh || true
+	@$(PYTEST)
+
+demo: $(STAMP) $(if $(filter rabbitmq,$(BROKER)),demo-broker) ## see webhooks arrive (BROKER=rabbitmq, DURATION=seconds)
+	@BROKER="$(BROKER)" DURATION="$(DURATION)" $(RUN) -m examples.demo
+
+.PHONY: demo-broker
+demo-broker:
+	@sh tests/parts/install_rabbitmq.sh a-running-one-will-do
+
+clean: ## remove what the other targets made
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
