@@ -1,5 +1,6 @@
 """Publish single messages from outside the daemon: a command sends, and is gone."""
 
+import logging
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -64,6 +65,8 @@ async def _publish(channel: AbstractChannel, message: Outgoing, limit: float) ->
 async def _channel(
     servers: Sequence[str], settings: BrokerSettings
 ) -> AsyncIterator[AbstractChannel]:
+    # What the library logs of a failed attempt reaches us as an exception, and is told once.
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL + 1)
     problems: list[str] = []
     for server in servers:
         try:
