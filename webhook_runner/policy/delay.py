@@ -150,7 +150,11 @@ class Wheel:
         return min(moment for moment in moments if moment > now)
 
     def arrive(self, due: float, now: float, *, handed: bool) -> HandOver | Hold | Park:
-        """Decide on a delivery; ``handed`` when it comes from a hand-over (`wr-handed`)."""
+        """Decide on a delivery; ``handed`` when it comes from a hand-over (`wr-handed`).
+
+        A `Park` of a handed delivery means that the clocks of two daemons are far apart, and each
+        undoes at once what the other did. Hold it for `hold` seconds, once, and decide again.
+        """
         if due <= now:
             return HandOver()
         if due - now <= (self.handed_hold if handed else self.hold):

@@ -69,15 +69,8 @@ def decode(
 
     """
     progress = read_progress(message.headers)
-    if progress is None and len(message.body) > rules.max_message_bytes:
-        raise InvalidTaskError(
-            "too_large",
-            f"the message has {len(message.body)} bytes; max_message_bytes = "
-            f"{rules.max_message_bytes}",
-        )
-    if message.content_encoding.strip().lower() not in _PLAIN_ENCODINGS:
-        text = f"content_encoding {message.content_encoding!r:.40} is not read; send plain UTF-8"
-        raise InvalidTaskError("content_encoding", text)
+    if progress is None:
+        _check_outside(message, rules)
     document = read_document(message.body)
     fields = read_fields(document)
     if progress is not None:
@@ -98,6 +91,16 @@ def decode(
         traceparent=_traceparent(message),
     )
     return Decoded(envelope, _warnings(message, task, unknown))
+
+
+def _check_outside(message: Message, rules: Rules) -> None:
+    size, limit = len(message.body), rules.max_message_bytes
+    if size > limit:
+        text = f"the message has {size} bytes; max_message_bytes = {limit}"
+        raise InvalidTaskError("too_large", text)
+    if message.content_encoding.strip().lower() not in _PLAIN_ENCODINGS:
+        text = f"content_encoding {message.content_encoding!r:.40} is not read; send plain UTF-8"
+        raise InvalidTaskError("content_encoding", text)
 
 
 def _task(

@@ -75,7 +75,9 @@ def _check_depth(body: bytes) -> None:
     for bracket in _STRINGS.sub(b"", body).translate(None, _NOT_BRACKETS):
         depth += 1 if bracket in _OPENING else -1
         if depth > MAX_DEPTH:
-            raise InvalidTaskError("too_deep", f"is nested deeper than {MAX_DEPTH} levels")
+            raise InvalidTaskError(
+                "too_deep", f"the message is nested deeper than {MAX_DEPTH} levels"
+            )
 
 
 def _check_unique(raw: bytes, members: dict[str, bytes], field: str) -> None:
@@ -103,6 +105,6 @@ def _malformed(raw: bytes, error: Exception, field: str) -> InvalidTaskError:
     text = str(error)
     about_escapes = "surrogate" in text or "truncated" in text or "hex escape" in text
     if about_escapes and _SURROGATE_ESCAPE.search(raw):
-        text = f"half of a surrogate pair, as \\ud83d without \\ude00, is no text ({text})"
+        text = "half of a surrogate pair, as \\ud83d without \\ude00, is no text"
         return InvalidTaskError("lone_surrogate", text, field)
     return InvalidTaskError("not_json", f"the message is no JSON object: {text}", field)

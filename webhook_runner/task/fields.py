@@ -12,6 +12,7 @@ from webhook_runner.settings import QUEUE_NAME
 from webhook_runner.task.document import read_object
 
 TASK_ID = r"^[A-Za-z0-9_-]{1,96}$"
+MAX_RETRIES = 2**31 - 1
 RAW_FIELDS = frozenset({"payload", "metadata"})  # never read here, only carried
 
 Method = Literal["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "POST"]
@@ -32,7 +33,7 @@ class TaskFields(RollBackFields):
     countdown: Annotated[Seconds, Field(ge=0)] | None = None
     eta: Seconds | str | None = None
     expires: Seconds | str | None = None
-    max_retries: Annotated[int, Field(ge=-1, le=2**31 - 1)] | None = None
+    max_retries: Annotated[int, Field(ge=-1, le=MAX_RETRIES)] | None = None
     timeout: Annotated[Seconds, Field(gt=0)] | None = None
     roll_back: RollBackFields | None = None
     queue: Annotated[str, Field(pattern=QUEUE_NAME)] | None = None
@@ -47,7 +48,7 @@ _RIGHT = {
     "countdown": ("a number of seconds >= 0", "10"),
     "eta": _TIME,
     "expires": _TIME,
-    "max_retries": ("an integer >= -1", "3"),
+    "max_retries": (f"an integer from -1 to {MAX_RETRIES}", "3"),
     "timeout": ("a number of seconds > 0", "30"),
     "roll_back": ("a string or an object with url, method, headers", '"/undo"'),
     "queue": ("the name of a queue: letters, digits, dot, _ or -, at most 100", '"default"'),
@@ -101,7 +102,7 @@ def _value(path: str, raw: bytes) -> object:
     name = path.rpartition(".")[2]
     if name == "headers" and raw.startswith(b"{"):
         return {
-            key: _plain(f"{path}.{key}", value) for key, value in read_object(raw, path).items()
+            key: _plain(f"{path}.{key:.60}", value) for key, value in read_object(raw, path).items()
         }
     if path != "roll_back":
         return _plain(path, raw)
@@ -121,13 +122,13 @@ def _plain(path: str, raw: bytes) -> object:
     try:
         return cast("object", _VALUE.decode(raw))
     except msgspec.ValidationError as error:
-        raise InvalidTaskError("out_of_range", str(error), path) from None
+        raise InvalidTaskError("out_of_range", f"cannot be read: {error}", path) from None
 
 
 def _complaint(error: ValidationError) -> InvalidTaskError:
     """Say what the first broken rule is, in the words of the contract."""
     first = error.errors(include_url=False, include_context=False)[0]
-    path = [str(part) for part in first["loc"]]
+    path = [str(part)[:60] for part in first["loc"]]
     name = next((part for part in path if part != "roll_back"), "roll_back")
     field = path[0] if name in _UNIONS else ".".join(path)
     if first["type"] == "missing":

@@ -55,16 +55,11 @@ def absolute(url: str, base_url: str, field: str = "url") -> str:
         if not base_url:
             raise InvalidTaskError(
                 "no_base_url",
-                f"is the path {url[:60]!r}, but no base_url is set; write a whole URL, or set "
-                "base_url in the configuration (for all queues, or under [queues.NAME])",
+                "is a path, but no base_url is set; write a whole URL, or set base_url in the "
+                "configuration (for all queues, or under [queues.NAME])",
                 field,
             )
-        base = checked_url(base_url, "base_url")
-        if base.startswith("/") or "?" in base:
-            raise InvalidTaskError(
-                "bad_base_url", 'must be like "http://host:port/path"', "base_url"
-            )
-        checked = base.removesuffix("/") + checked
+        checked = _base(base_url) + checked
     if len(checked) > MAX_URL_CHARS:
         raise InvalidTaskError("url_too_long", f"needs more than {MAX_URL_CHARS} characters", field)
     return checked
@@ -89,6 +84,14 @@ def checked_url(url: str, field: str = "url") -> str:
     if not rest.startswith("/"):
         rest = "/" + rest
     return f"{origin}{_sendable(rest, field)}"
+
+
+@lru_cache(maxsize=256)
+def _base(base_url: str) -> str:
+    base = checked_url(base_url, "base_url")
+    if base.startswith("/") or "?" in base:
+        raise InvalidTaskError("bad_base_url", 'must be like "http://host:port/path"', "base_url")
+    return base.removesuffix("/")
 
 
 def host_of(url: str) -> tuple[str, int]:

@@ -45,7 +45,7 @@ def test_a_bad_message_is_refused_with_its_reason(case: dict[str, Any]) -> None:
     assert caught.value.reason == case["reason"]
     assert caught.value.field == case.get("field", caught.value.field)
     assert case.get("says", "") in str(caught.value)
-    assert len(str(caught.value)) < 500
+    assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("case", named([c for c in CASES if c["verdict"] != "rejected"]))

@@ -1,0 +1,90 @@
+"""Fixtures that give tests a real RabbitMQ, and a loud word when there is none."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.parts.broker import HOW_TO_GET_ONE, URL_VARIABLE, WANTING, TestBroker, obtain_broker
+from tests.parts.installation import Installation
+from tests.parts.node import RabbitNode
+from tests.parts.receiver import Receiver
+from tests.parts.vhosts import VhostPool
+
+
+def _do_without(reason: str) -> None:
+    """Skip the test; in CI a missing broker is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def _broker() -> Iterator[TestBroker | None]:
+    """One broker per test process; workers share none, so an alarm in one disturbs no other."""
+    broker = obtain_broker()
+    yield broker
+    if broker is not None:
+        broker.close()
+
+
+@pytest.fixture(scope="session")
+def amqp_url(_broker: TestBroker | None) -> str:
+    """The address of a real RabbitMQ that is shared by the tests of this process."""
+    if _broker is None:
+        _do_without(HOW_TO_GET_ONE)
+        raise AssertionError
+    return _broker.url
+
+
+@pytest.fixture(scope="session")
+def node(_broker: TestBroker | None) -> RabbitNode:
+    """The shared broker as a private node; not to be killed (see `own_node`)."""
+    if _broker is None or _broker.node is None:
+        _do_without(
+            f"{WANTING} that is private to it: install rabbitmq-server, unset {URL_VARIABLE}"
+        )
+        raise AssertionError
+    return _broker.node
+
+
+@pytest.fixture(scope="session")
+def _vhosts(_broker: TestBroker | None) -> VhostPool | None:
+    return VhostPool(_broker.node) if _broker is not None and _broker.node is not None else None
+
+
+@pytest.fixture
+def vhost_url(amqp_url: str, _broker: TestBroker, _vhosts: VhostPool | None) -> Iterator[str]:
+    """The address of a virtual host of this test's own; a foreign broker's URL as it is."""
+    if _vhosts is None or _broker.node is None:
+        yield amqp_url
+        return
+    name = _vhosts.take()
+    yield _broker.node.vhost_url(name)
+    _vhosts.give_back(name)
+
+
+@pytest.fixture(scope="module")
+def own_node() -> Iterator[RabbitNode]:
+    """A private node that a module's tests may kill, freeze and alarm as they like."""
+    if Installation.find() is None:
+        _do_without(f"{WANTING} that may be killed: install rabbitmq-server (`make broker`)")
+    with RabbitNode.start() as started:
+        yield started
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A recording HTTP server that answers 200 until it is given a script."""
+    with Receiver() as started:
+        yield started
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say last, and loudly, what was not tested for want of a broker."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    wanting = sum(WANTING in str(report.longrepr) for report in skipped)
+    if wanting:
+        terminalreporter.write_sep(
+            "!", f"{wanting} tests were SKIPPED: {HOW_TO_GET_ONE}", yellow=True, bold=True
+        )

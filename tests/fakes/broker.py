@@ -1,0 +1,194 @@
+"""The Broker port in memory: what the engine's journeys are tested on."""
+
+import asyncio
+import heapq
+from collections import deque
+from dataclasses import dataclass, field, replace
+
+from tests.fakes.clock import FakeClock
+from webhook_runner.ports import Clock, Consumer, Delivery
+from webhook_runner.task.model import Envelope, Message
+from webhook_runner.task.progress import progress_headers
+
+
+@dataclass(slots=True, eq=False)
+class Stored:
+    """One message at rest; ``deliveries`` counts hand-overs that were not settled."""
+
+    queue: str
+    message: Message
+    deliveries: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    consumer: Consumer
+    prefetch: int
+    unsettled: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    session: int
+    stored: Stored
+
+
+class MemoryBroker:
+    """Implements ports.Broker; also shows its queues and loses its connection on demand."""
+
+    def __init__(self, clock: Clock | FakeClock, *, counts: bool = True) -> None:
+        self._clock = clock
+        self._counts = counts
+        self._session = 1
+        self._ready: dict[str, deque[Stored]] = {}
+        self._unsettled: dict[int, Stored] = {}
+        self._waiting: list[tuple[float, int, Envelope]] = []
+        self._subscriptions: dict[str, Subscription] = {}
+        self._serial = 0
+        self._changed = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self.dead: list[tuple[Envelope, bytes]] = []
+        self.invalid: list[tuple[Delivery, str, str]] = []
+        self.published: list[tuple[str, Envelope]] = []
+
+    # -- what a test does to it
+
+    def submit(self, queue: str, message: Message) -> None:
+        """Publish as an application does."""
+        self._ready.setdefault(queue, deque()).append(Stored(queue, message))
+        self._deal(queue)
+
+    def lose_connection(self) -> None:
+        """Everything unsettled becomes ready again, at the front."""
+        self._session += 1
+        for stored in reversed(list(self._unsettled.values())):
+            self._return(stored)
+        self._unsettled.clear()
+        for name, subscription in self._subscriptions.items():
+            subscription.unsettled.clear()
+            self._deal(name)
+
+    def block(self, *, blocked: bool) -> None:
+        (self._writable.clear if blocked else self._writable.set)()
+
+    @property
+    def waiting(self) -> list[Envelope]:
+        return [envelope for _, _, envelope in sorted(self._waiting, key=lambda w: w[:2])]
+
+    @property
+    def unsettled(self) -> int:
+        return len(self._unsettled)
+
+    def ready(self, queue: str) -> int:
+        return len(self._ready.get(queue, ()))
+
+    # -- the port
+
+    async def run(self) -> None:
+        while True:
+            self._hand_over()
+            self._changed.clear()
+            due = self._waiting[0][0] if self._waiting else None
+            changed = asyncio.ensure_future(self._changed.wait())
+            timer = asyncio.ensure_future(
+                self._clock.sleep(3600.0 if due is None else max(due - self._clock.now(), 0.0))
+            )
+            try:
+                await asyncio.wait((changed, timer), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
+                timer.cancel()
+
+    async def consume(self, queue: str, consumer: Consumer, prefetch: int) -> None:
+        old = self._subscriptions.get(queue)
+        unsettled = old.unsettled if old else set()
+        self._subscriptions[queue] = Subscription(consumer, prefetch, unsettled)
+        self._deal(queue)
+
+    async def stop_consuming(self, queue: str) -> None:
+        self._subscriptions.pop(queue, None)
+
+    async def enqueue(self, envelope: Envelope) -> None:
+        await self._writable.wait()
+        self.published.append(("work", envelope))
+        self._enqueue(envelope)
+
+    async def park(self, envelope: Envelope) -> None:
+        await self._writable.wait()
+        self.published.append(("wait", envelope))
+        self._serial += 1
+        heapq.heappush(self._waiting, (envelope.due_at, self._serial, envelope))
+        self._changed.set()
+
+    async def bury(self, envelope: Envelope, summary: bytes) -> None:
+        await self._writable.wait()
+        self.dead.append((envelope, summary))
+
+    async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
+        await self._writable.wait()
+        self.invalid.append((delivery, reason, explanation))
+
+    async def ack(self, delivery: Delivery) -> bool:
+        if self.is_lost(delivery):
+            return False
+        self._settled(delivery)
+        return True
+
+    async def release(self, delivery: Delivery) -> None:
+        if not self.is_lost(delivery):
+            self._return(self._settled(delivery))
+            self._deal(delivery.queue)
+
+    def is_lost(self, delivery: Delivery) -> bool:
+        assert isinstance(delivery.handle, Handle)
+        return delivery.handle.session != self._session
+
+    async def writable(self) -> None:
+        await self._writable.wait()
+
+    async def drain(self) -> None:
+        self._subscriptions.clear()
+        self.lose_connection()
+
+    # -- inside
+
+    def _hand_over(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self._clock.now():
+            self._enqueue(heapq.heappop(self._waiting)[2])
+
+    def _enqueue(self, envelope: Envelope) -> None:
+        headers = progress_headers(envelope)
+        task = envelope.task
+        message = Message(task.source, headers, correlation_id=envelope.correlation_id)
+        self.submit(task.queue, message)
+
+    def _deal(self, queue: str) -> None:
+        subscription, ready = self._subscriptions.get(queue), self._ready.get(queue)
+        while subscription and ready and len(subscription.unsettled) < subscription.prefetch:
+            stored = ready.popleft()
+            self._unsettled[id(stored)] = stored
+            subscription.unsettled.add(id(stored))
+            counted = stored.deliveries if self._counts else min(stored.deliveries, 1)
+            subscription.consumer.receive(
+                Delivery(
+                    queue=queue,
+                    message=replace(stored.message),
+                    redeliveries=counted,
+                    counted=self._counts,
+                    handle=Handle(self._session, stored),
+                )
+            )
+
+    def _settled(self, delivery: Delivery) -> Stored:
+        assert isinstance(delivery.handle, Handle)
+        stored = self._unsettled.pop(id(delivery.handle.stored))
+        subscription = self._subscriptions.get(delivery.queue)
+        if subscription:
+            subscription.unsettled.discard(id(stored))
+            asyncio.get_running_loop().call_soon(self._deal, delivery.queue)
+        return stored
+
+    def _return(self, stored: Stored) -> None:
+        stored.deliveries += 1
+        self._ready.setdefault(stored.queue, deque()).appendleft(stored)

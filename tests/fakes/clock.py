@@ -1,0 +1,50 @@
+"""A clock that moves when it is told to, or when everything waits for it."""
+
+import asyncio
+import heapq
+
+
+class FakeClock:
+    """Implements ports.Clock. ``run_until`` moves time from one sleeper to the next."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self._now = now
+        self._start = now
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._count = 0
+
+    def now(self) -> float:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now - self._start
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        waiting = asyncio.get_running_loop().create_future()
+        self._count += 1
+        heapq.heappush(self._sleepers, (self._now + seconds, self._count, waiting))
+        await waiting
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, waking every sleeper in order and letting it act."""
+        await self.run_until(self._now + seconds)
+
+    async def run_until(self, end: float) -> None:
+        await settle()
+        while self._sleepers and self._sleepers[0][0] <= end:
+            at, _, waiting = heapq.heappop(self._sleepers)
+            self._now = max(self._now, at)
+            if not waiting.done():
+                waiting.set_result(None)
+            await settle()
+        self._now = max(self._now, end)
+        await settle()
+
+
+async def settle(turns: int = 60) -> None:
+    """Let every task that can go on do so."""
+    for _ in range(turns):
+        await asyncio.sleep(0)

@@ -1,0 +1,113 @@
+"""Take the deliveries of one queue, bounded by its prefetch; drain on stop."""
+
+import asyncio
+from contextlib import suppress
+
+from webhook_runner.engine.executor import Executor
+from webhook_runner.engine.lane import Lane
+from webhook_runner.engine.limits import DRY
+from webhook_runner.policy.rate import prefetch
+from webhook_runner.ports import Broker, Clock, Delivery
+from webhook_runner.settings import QueueSettings
+
+
+class QueueConsumer:
+    """One queue's deliveries become tasks of this process. Implements ports.Consumer.
+
+    The queue is consumed while it is wanted: not while paused, nor while its next token is more
+    than ``DRY`` seconds away, so that no delivery waits here unacknowledged for that long.
+    """
+
+    def __init__(self, lane: Lane, executor: Executor, broker: Broker, clock: Clock) -> None:
+        self.lane = lane
+        self._executor = executor
+        self._broker = broker
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake: asyncio.Task[None] | None = None
+        self._paused = False
+        self._stopped = False
+        lane.gate.on_dry = self.rest
+
+    @property
+    def is_taking(self) -> bool:
+        return not (self._paused or self._stopped)
+
+    def receive(self, delivery: Delivery) -> None:
+        self._spawn(delivery, entered=False)
+
+    def take_now(self, delivery: Delivery) -> bool:
+        if not self.is_taking or not self.lane.gate.try_enter():
+            return False
+        self._spawn(delivery, entered=True)
+        return True
+
+    async def start(self) -> None:
+        """Consume the queue, as far as its limits want it."""
+        if not self.is_taking:
+            return
+        wait = self.lane.gate.wait()
+        if wait > DRY:
+            await self.rest(wait)
+            return
+        settings = self.lane.settings
+        most = prefetch(settings.concurrency, settings.rate)
+        await self._broker.consume(self.lane.name, self, most)
+
+    async def rest(self, wait: float) -> None:
+        """Fetch nothing more until the next token, ``wait`` seconds away, is near."""
+        await self._broker.stop_consuming(self.lane.name)
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake = asyncio.create_task(self._start_later(wait - DRY))
+
+    async def reconfigure(self, settings: QueueSettings, base_url: str) -> None:
+        self.lane.reconfigure(settings, base_url)
+        await self.start()
+
+    async def pause(self) -> None:
+        """Take nothing new; what runs goes on, what waits is given back."""
+        self._paused = True
+        self.lane.gate.close()
+        await self._broker.stop_consuming(self.lane.name)
+
+    async def resume(self) -> None:
+        self._paused = False
+        if not self._stopped:
+            self.lane.gate.open()
+            await self.start()
+
+    async def stop(self) -> None:
+        """Take nothing new for good."""
+        self._stopped = True
+        if self._wake is not None:
+            self._wake.cancel()
+        self.lane.gate.close()
+        await self._broker.stop_consuming(self.lane.name)
+
+    async def drained(self) -> None:
+        """Wait until everything that was taken is settled."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    async def interrupt(self) -> int:
+        """Cut off what still runs; how many attempts that were. Settlements are let finish."""
+        cut = self._tasks - self._executor.inflight.settling()
+        for task in cut:
+            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                await self.drained()
+        for task in self._tasks:
+            task.cancel()
+        return len(cut)
+
+    def _spawn(self, delivery: Delivery, *, entered: bool) -> None:
+        task = asyncio.create_task(self._executor.execute(delivery, entered=entered))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _start_later(self, wait: float) -> None:
+        await self._clock.sleep(max(wait, 0.0))
+        self._wake = None
+        await self.start()

@@ -1,0 +1,185 @@
+"""One delivery from arrival to settlement. The file to read first."""
+
+import asyncio
+import traceback
+from dataclasses import replace
+
+from webhook_runner import __version__
+from webhook_runner.engine.inflight import SETTLED, InFlight, Run
+from webhook_runner.engine.lane import Lane, Lanes
+from webhook_runner.engine.limits import Crowd, Pauses
+from webhook_runner.engine.reception import Reception
+from webhook_runner.engine.settlement import Settlement
+from webhook_runner.errors import InvalidTaskError
+from webhook_runner.policy.admission import HOLD, Arrival, admit
+from webhook_runner.policy.retry import decide, destination_pause
+from webhook_runner.policy.verdict import Admission, Postpone, Proceed, Release, Verdict, Why
+from webhook_runner.ports import Broker, Clock, Delivery, Dice, Dispatcher, Observer
+from webhook_runner.task.event import AttemptFinished, AttemptStarted, TaskReceived, Warned
+from webhook_runner.task.model import Envelope
+from webhook_runner.task.outcome import Interrupted, Outcome, Refused
+from webhook_runner.task.outgoing import request_for
+from webhook_runner.task.url import absolute, host_of
+
+
+class Executor:
+    """Carries deliveries through; knows the world by its ports only."""
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        reception: Reception,
+        broker: Broker,
+        dispatcher: Dispatcher,
+        observer: Observer,
+        clock: Clock,
+        dice: Dice,
+        max_total: int,
+    ) -> None:
+        self._lanes = lanes
+        self._reception = reception
+        self._broker = broker
+        self._dispatcher = dispatcher
+        self._observer = observer
+        self._clock = clock
+        self._dice = dice
+        self._settlement = Settlement(broker, observer)
+        self._pauses = Pauses()
+        self.crowd = Crowd(max_total)
+        self.inflight = InFlight(broker.is_lost)
+
+    async def execute(self, delivery: Delivery, *, entered: bool = False) -> None:
+        """Take one delivery to its end. ``entered``: a slot and a token were taken for it."""
+        passage = Passage(self._lanes[delivery.queue], self.crowd, entered=entered)
+        try:
+            await self._carry(delivery, self._reception.read(delivery), passage)
+        except InvalidTaskError as error:
+            await self._settlement.reject(delivery, error)
+        except Exception as error:  # noqa: BLE001 - a bug met by one task must not stop the others
+            about = f"{type(error).__name__} in {delivery.queue}"
+            self._observer.notice(Warned(about, traceback.format_exc(limit=-8)))
+            await self._settlement.give_back(delivery)
+        finally:
+            passage.leave()
+
+    async def _carry(self, delivery: Delivery, envelope: Envelope, passage: "Passage") -> None:
+        self._observer.notice(TaskReceived(envelope, delivery.redeliveries))
+        verdict = await self.inflight.left_by_predecessor(delivery, envelope)
+        run = self.inflight.start(delivery, envelope)
+        try:
+            if verdict is None:
+                envelope, verdict = await self._judge(delivery, envelope, passage)
+            passage.leave()
+            await self._settle(run, envelope, verdict)
+        finally:
+            self.inflight.end(run)
+
+    async def _judge(
+        self, delivery: Delivery, envelope: Envelope, passage: "Passage"
+    ) -> tuple[Envelope, Verdict]:
+        admission = await self._due(delivery, envelope, passage.lane)
+        if not isinstance(admission, Proceed):
+            return envelope, admission
+        if not await passage.enter(alone=envelope.alone > 0):
+            return envelope, Release()
+        await self._broker.writable()
+        if self._broker.is_lost(delivery):
+            return envelope, Release()
+        # Time has passed at the gate: the task may have expired, its destination be paused.
+        admission = self._admit(delivery, envelope, passage.lane)
+        if not isinstance(admission, Proceed):
+            return envelope, admission
+        passage.used = True
+        return await self._attempt(envelope, passage.lane)
+
+    async def _due(self, delivery: Delivery, envelope: Envelope, lane: Lane) -> Admission:
+        """Hold a delivery that is due within ``HOLD`` seconds until it is."""
+        while True:
+            admission = self._admit(delivery, envelope, lane)
+            if not isinstance(admission, Postpone) or admission.why is not Why.NOT_DUE:
+                return admission
+            wait = admission.until - self._clock.now()
+            if wait > HOLD:
+                return admission
+            await self._clock.sleep(wait)
+
+    def _admit(self, delivery: Delivery, envelope: Envelope, lane: Lane) -> Admission:
+        now = self._clock.now()
+        arrival = Arrival(
+            queue=delivery.queue,
+            redeliveries=delivery.redeliveries,
+            counted=delivery.counted,
+            paused_until=self._pauses.until(_destination(envelope, lane), now),
+        )
+        return admit(envelope, arrival, lane.settings, now)
+
+    async def _attempt(self, envelope: Envelope, lane: Lane) -> tuple[Envelope, Verdict]:
+        now = self._clock.now()
+        first = envelope.first_attempt_at or now
+        started = replace(envelope, first_attempt_at=first, last_attempt_at=now)
+        self._observer.notice(AttemptStarted(started, now - envelope.due_at))
+        outcome = await self._send(started, lane)
+        now = self._clock.now()
+        pause = destination_pause(outcome, lane.settings, now)
+        if pause:
+            self._pauses.pause(_destination(envelope, lane), now + pause)
+        return started, decide(started, outcome, lane.settings, now, self._dice())
+
+    async def _send(self, envelope: Envelope, lane: Lane) -> Outcome:
+        began = self._clock.monotonic()
+        outcome: Outcome = Interrupted()
+        try:
+            request = request_for(envelope, lane.settings, lane.base_url, version=__version__)
+            outcome = await self._dispatcher.send(request, envelope)
+        except InvalidTaskError as error:
+            outcome = Refused(error.reason, str(error))
+        finally:
+            seconds = self._clock.monotonic() - began
+            self._observer.notice(AttemptFinished(envelope, outcome, seconds))
+        return outcome
+
+    async def _settle(self, run: Run, envelope: Envelope, verdict: Verdict) -> None:
+        run.settling = asyncio.current_task()
+        released = isinstance(verdict, Release)
+        if not released and self._broker.is_lost(run.delivery):
+            # It will be handed over again, here or elsewhere: who gets it carries the verdict out.
+            run.left = verdict
+            return
+        settled = await self._settlement.settle(run.delivery, envelope, verdict)
+        if not released and (envelope.gen or not settled):
+            run.left = SETTLED
+
+
+class Passage:
+    """The way of one delivery through the gate of its queue and into the crowd, and out again."""
+
+    def __init__(self, lane: Lane, crowd: Crowd, *, entered: bool) -> None:
+        self.lane = lane
+        self.used = False
+        self._crowd = crowd
+        self._entered = entered
+        self._in_crowd = False
+        self._alone = False
+
+    async def enter(self, *, alone: bool) -> bool:
+        """Wait for the limits. False when the queue takes no more work now."""
+        if self._entered:
+            await self.lane.gate.warn_if_dry()
+        else:
+            self._entered = await self.lane.gate.enter()
+        if self._entered:
+            await self._crowd.enter(alone=alone)
+            self._in_crowd, self._alone = True, alone
+        return self._entered
+
+    def leave(self) -> None:
+        """Give back what was taken; the token too when no request was sent. May be repeated."""
+        if self._in_crowd:
+            self._crowd.leave(alone=self._alone)
+        if self._entered:
+            self.lane.gate.leave(unused=not self.used)
+        self._entered = self._in_crowd = False
+
+
+def _destination(envelope: Envelope, lane: Lane) -> tuple[str, int]:
+    return host_of(absolute(envelope.task.url, lane.base_url))

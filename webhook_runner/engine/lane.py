@@ -1,0 +1,25 @@
+"""A queue as the engine sees it: its policy, its gate, the address its paths are joined to."""
+
+from collections.abc import Mapping
+
+from webhook_runner.engine.limits import Gate
+from webhook_runner.ports import Clock
+from webhook_runner.settings import QueueSettings
+
+
+class Lane:
+    """One configured queue. ``settings`` is replaced whole by a reload."""
+
+    def __init__(self, name: str, settings: QueueSettings, base_url: str, clock: Clock) -> None:
+        self.name = name
+        self.settings = settings
+        self.base_url = settings.base_url or base_url
+        self.gate = Gate(settings, clock)
+
+    def reconfigure(self, settings: QueueSettings, base_url: str) -> None:
+        self.settings = settings
+        self.base_url = settings.base_url or base_url
+        self.gate.reconfigure(settings)
+
+
+Lanes = Mapping[str, Lane]

@@ -1,0 +1,200 @@
+"""The gate of a queue: slots and tokens; and the crowd, which all queues of the process share."""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+
+from webhook_runner.policy.rate import TokenBucket, default_bucket
+from webhook_runner.ports import Clock
+from webhook_runner.settings import QueueSettings
+
+DRY = 60.0
+"""A queue whose next token is further away than this (seconds) is not consumed meanwhile."""
+
+
+class Slots:
+    """So many at once, first come first served; the number may change at any time."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self._waiting: deque[asyncio.Future[bool]] = deque()
+
+    def try_take(self) -> bool:
+        if self._waiting or self.used >= self.limit:
+            return False
+        self.used += 1
+        return True
+
+    async def take(self) -> bool:
+        """Wait for a slot. False when the waiting were turned away."""
+        if self.try_take():
+            return True
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.result():
+                self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        self.used -= 1
+        self._call_next()
+
+    def resize(self, limit: int) -> None:
+        self.limit = limit
+        self._call_next()
+
+    def turn_away(self) -> None:
+        """Answer everybody who waits that there will be no slot."""
+        for turn in self._waiting:
+            if not turn.done():
+                turn.set_result(False)
+        self._waiting.clear()
+
+    def _call_next(self) -> None:
+        while self._waiting and self.used < self.limit:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self.used += 1
+                turn.set_result(True)
+
+
+class Gate:
+    """Slots and tokens of one queue.
+
+    ``on_dry`` is awaited with the seconds until the next token when that is more than ``DRY``
+    away, before the request that took the last one is sent: nothing more is to be fetched.
+    """
+
+    def __init__(self, queue: QueueSettings, clock: Clock) -> None:
+        self._clock = clock
+        self.on_dry: Callable[[float], Awaitable[None]] = _carry_on
+        self._slots = Slots(queue.concurrency)
+        self._tokens = TokenBucket(queue.rate, _size(queue), clock.monotonic())
+        self._closed = asyncio.Event()
+
+    @property
+    def used(self) -> int:
+        return self._slots.used
+
+    def wait(self) -> float:
+        """Seconds until a token is there."""
+        return self._tokens.wait(self._clock.monotonic())
+
+    def try_enter(self) -> bool:
+        """Take a slot and a token if both are there now and more will be within ``DRY``."""
+        if self._closed.is_set() or self.wait() > 0 or not self._slots.try_take():
+            return False
+        if self._tokens.take(self._clock.monotonic()):
+            return True
+        self._slots.give_back()
+        return False
+
+    async def enter(self) -> bool:
+        """Wait for a slot and a token. False when the gate was closed, or ran dry, meanwhile."""
+        if self._closed.is_set() or not await self._slots.take():
+            return False
+        while not self._tokens.take(self._clock.monotonic()):
+            if self.wait() > DRY or not await self._sleep(self.wait()):
+                self._slots.give_back()
+                return False
+        await self.warn_if_dry()
+        return True
+
+    async def warn_if_dry(self) -> None:
+        wait = self.wait()
+        if wait > DRY:
+            await self.on_dry(wait)
+
+    def leave(self, *, unused: bool = False) -> None:
+        """Give the slot back; the token too when no request was sent."""
+        if unused:
+            self._tokens.give_back()
+        self._slots.give_back()
+
+    def reconfigure(self, queue: QueueSettings) -> None:
+        self._slots.resize(queue.concurrency)
+        self._tokens.reconfigure(queue.rate, _size(queue), self._clock.monotonic())
+
+    def close(self) -> None:
+        """Turn everybody away who waits or comes."""
+        self._closed.set()
+        self._slots.turn_away()
+
+    def open(self) -> None:
+        self._closed.clear()
+
+    async def _sleep(self, seconds: float) -> bool:
+        """Sleep unless the gate closes meanwhile; whether it stayed open."""
+        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
+        closing = asyncio.ensure_future(self._closed.wait())
+        try:
+            await asyncio.wait((sleeping, closing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            closing.cancel()
+        return not self._closed.is_set()
+
+
+class Crowd:
+    """All attempts of the process: at most so many, and a suspect of crashing it runs alone."""
+
+    def __init__(self, limit: int) -> None:
+        self._slots = Slots(limit)
+        self._solitude = asyncio.Lock()
+        self._left = asyncio.Event()
+
+    async def enter(self, *, alone: bool) -> None:
+        if alone or self._solitude.locked():
+            await self._solitude.acquire()
+            if not alone:
+                self._solitude.release()
+        await self._slots.take()
+        try:
+            while alone and self._slots.used > 1:
+                self._left.clear()
+                await self._left.wait()
+        except asyncio.CancelledError:
+            self.leave(alone=alone)
+            raise
+
+    def leave(self, *, alone: bool) -> None:
+        self._slots.give_back()
+        self._left.set()
+        if alone:
+            self._solitude.release()
+
+    def resize(self, limit: int) -> None:
+        self._slots.resize(limit)
+
+
+class Pauses:
+    """Destinations that asked to be left alone for a while, by ``Retry-After``."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._until: OrderedDict[tuple[str, int], float] = OrderedDict()
+        self._most = most
+
+    def pause(self, host: tuple[str, int], until: float) -> None:
+        self._until[host] = max(until, self._until.pop(host, 0.0))
+        if len(self._until) > self._most:
+            self._until.popitem(last=False)
+
+    def until(self, host: tuple[str, int], now: float) -> float:
+        """Epoch seconds when the destination takes requests again; 0 when it does now."""
+        until = self._until.get(host, 0.0)
+        if until and until <= now:
+            del self._until[host]
+            return 0.0
+        return until
+
+
+def _size(queue: QueueSettings) -> float:
+    return queue.bucket_size or default_bucket(queue.rate)
+
+
+async def _carry_on(_seconds: float) -> None:
+    return

@@ -1,0 +1,87 @@
+"""Carry a verdict out: publish what follows, tell, acknowledge. Nothing else settles deliveries."""
+
+import msgspec
+
+from webhook_runner.errors import InvalidTaskError
+from webhook_runner.policy.verdict import (
+    Complete,
+    Drop,
+    Expire,
+    Fail,
+    Forward,
+    Postpone,
+    Release,
+    Retry,
+    Verdict,
+)
+from webhook_runner.ports import Broker, Delivery, Observer
+from webhook_runner.task.event import (
+    Event,
+    RetryScheduled,
+    TaskDropped,
+    TaskFailed,
+    TaskForwarded,
+    TaskRejected,
+    TaskReleased,
+    TaskScheduled,
+    TaskSucceeded,
+)
+from webhook_runner.task.model import Envelope
+
+
+class Settlement:
+    """The one place that acknowledges, and only after every successor is confirmed."""
+
+    def __init__(self, broker: Broker, observer: Observer) -> None:
+        self._broker = broker
+        self._observer = observer
+
+    async def settle(self, delivery: Delivery, envelope: Envelope, verdict: Verdict) -> bool:
+        """Return whether the delivery is settled; if not, the broker will hand it over again."""
+        if isinstance(verdict, Release):
+            self._observer.notice(TaskReleased(envelope))
+            await self._broker.release(delivery)
+            return False
+        self._observer.notice(await self._publish(envelope, verdict))
+        return await self._broker.ack(delivery)
+
+    async def reject(self, delivery: Delivery, error: InvalidTaskError) -> None:
+        """Set an invalid message aside, with its bytes and the reason, and acknowledge it."""
+        await self._broker.quarantine(delivery, error.reason, str(error))
+        self._observer.notice(TaskRejected(delivery.queue, error.reason, str(error), error.field))
+        await self._broker.ack(delivery)
+
+    async def give_back(self, delivery: Delivery) -> None:
+        """Give back a delivery that could not be dealt with at all."""
+        await self._broker.release(delivery)
+
+    async def _publish(self, envelope: Envelope, verdict: Verdict) -> Event:
+        match verdict:
+            case Complete():
+                return TaskSucceeded(envelope)
+            case Retry(following, delay, reason):
+                await self._broker.park(following)
+                return RetryScheduled(following, delay, reason)
+            case Postpone(following, until, why):
+                await self._broker.park(following)
+                return TaskScheduled(following, until, why)
+            case Forward(following, errand):
+                await self._broker.enqueue(following)
+                return TaskForwarded(following, errand)
+            case Fail() | Expire():
+                return await self._end(envelope, verdict)
+            case Drop(reason):
+                return TaskDropped(envelope, reason)
+            case Release():
+                return TaskReleased(envelope)
+
+    async def _end(self, envelope: Envelope, verdict: Fail | Expire) -> TaskFailed:
+        if verdict.rollback is not None:
+            await self._broker.enqueue(verdict.rollback)
+        await self._broker.bury(envelope, msgspec.json.encode(verdict.told))
+        return TaskFailed(
+            envelope,
+            verdict.failure,
+            expired=isinstance(verdict, Expire),
+            rolled_back=verdict.rollback is not None,
+        )

@@ -1,0 +1,246 @@
+"""Events as structured log lines: one per event, safe to read and safe to lose."""
+
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import msgspec
+import structlog
+
+from webhook_runner.observe.lines import Fields, Renderer, attempt_fields
+from webhook_runner.observe.redact import Redaction, clean
+from webhook_runner.observe.sink import Sink
+from webhook_runner.settings import LogSettings
+from webhook_runner.task.event import (
+    AttemptFinished,
+    AttemptStarted,
+    Event,
+    RetryScheduled,
+    TaskFailed,
+    TaskReceived,
+    TaskRejected,
+    TaskReleased,
+    TaskScheduled,
+    TaskSucceeded,
+    Warned,
+)
+from webhook_runner.task.model import Envelope
+
+Logger = structlog.typing.FilteringBoundLogger
+Rendered = Callable[[MutableMapping[str, Any]], str]
+
+LIBRARIES = ("aio_pika", "aiormq", "uvicorn", "asyncio")
+REJECTED_EVERY_SECONDS = 60.0
+_MOST_REMEMBERED = 10_000
+_ENDS_ATTEMPT = RetryScheduled | TaskSucceeded | TaskFailed | TaskScheduled | TaskReleased
+
+
+class _Stamp:
+    """Puts time and level in front. The second's text is kept: it changes once in a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = ""
+
+    def __call__(
+        self, _logger: object, level: str, fields: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        second, millisecond = divmod(int(time.time() * 1000), 1000)
+        if second != self._second:
+            self._second = second
+            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        stamp = f"{self._text}.{millisecond:03d}Z"
+        return {"timestamp": stamp, "level": level, "event": fields.pop("event", ""), **fields}
+
+
+class _Render:
+    """Makes the line; only one that shows a secret is looked at piece by piece."""
+
+    def __init__(self, render: Rendered, redaction: Redaction) -> None:
+        self._render = render
+        self._redaction = redaction
+
+    def __call__(self, _logger: object, _level: str, fields: MutableMapping[str, Any]) -> str:
+        line = self._render(dict(fields))
+        if not self._redaction.shows_in(line):
+            return line
+        masked = {key: self._redaction.scrub(value) for key, value in fields.items()}
+        return self._render(masked)
+
+
+class _Library(logging.Handler):
+    """Lets what the libraries say go the same way as our own lines."""
+
+    def __init__(self, logger: Logger) -> None:
+        super().__init__(logging.WARNING)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            fields: Fields = {"logger": record.name, "text": clean(record.getMessage())}
+            if record.exc_info and record.exc_info[1] is not None:
+                error = record.exc_info[1]
+                fields["error"] = clean(f"{type(error).__name__}: {error}")
+                frames = traceback.extract_tb(error.__traceback__)[-5:]
+                fields["at"] = [f"{frame.filename}:{frame.lineno}" for frame in frames]
+            self._logger.log(record.levelno, "library", **fields)
+        except Exception:  # noqa: BLE001 - a bad log call of a library is no reason to stop
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        self._logger.warning("library", logger=record.name, text="a line that cannot be rendered")
+
+
+class _SinkLogger:
+    """What structlog calls at the end of its chain, whatever the level."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.debug = self.info = self.warning = self.error = self.critical = sink.write
+
+
+def configure(
+    log: LogSettings, stream: TextIO | Sink | None = None, redaction: Redaction | None = None
+) -> Logger:
+    """Return the logger for these settings, writing to ``stream`` (default: standard error).
+
+    Give a ``Sink`` to see how many lines it lost.
+
+    What ``aio_pika``, ``aiormq``, ``uvicorn`` and ``asyncio`` log at warning level and above
+    comes out of it as ``library`` lines. A later call takes their place over.
+    """
+    sink = stream if isinstance(stream, Sink) else Sink(stream or sys.stderr)
+    logger: Logger = structlog.wrap_logger(
+        _SinkLogger(sink),
+        processors=[
+            _Stamp(),
+            _Render(_renderer(log, is_terminal=sink.is_terminal), redaction or Redaction()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelName(log.level.upper())
+        ),
+        cache_logger_on_first_use=True,
+    ).bind()
+    _route_libraries(logger)
+    return logger
+
+
+def _renderer(log: LogSettings, *, is_terminal: bool) -> Rendered:
+    form = log.format
+    if form == "auto":
+        form = "console" if is_terminal else "json"
+    if form == "json":
+        return _json
+    if form == "logfmt":
+        logfmt = structlog.processors.LogfmtRenderer(bool_as_flag=False)
+        return lambda fields: logfmt(None, "", fields)
+    console = structlog.dev.ConsoleRenderer(colors=is_terminal, pad_event_to=24)
+    return lambda fields: console(None, "", fields)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=str)
+
+
+def _json(fields: MutableMapping[str, Any]) -> str:
+    try:
+        return _encoder.encode(fields).decode()
+    except (UnicodeEncodeError, msgspec.MsgspecError):
+        # A lone surrogate cannot be encoded; showing it escaped beats losing the line.
+        return _encoder.encode({key: ascii(value) for key, value in fields.items()}).decode()
+
+
+def _route_libraries(logger: Logger) -> None:
+    handler = _Library(logger)
+    for name in LIBRARIES:
+        library = logging.getLogger(name)
+        library.handlers = [old for old in library.handlers if not isinstance(old, _Library)]
+        library.addHandler(handler)
+        library.setLevel(logging.WARNING)
+        library.propagate = False
+
+
+def _is_detail(event: Event) -> bool:
+    """Whether the line would be for debugging; a shortcut around rendering the busiest ones."""
+    match event:
+        case AttemptStarted() | AttemptFinished() | TaskReceived(redeliveries=0):
+            return True
+        case _:
+            return False
+
+
+class LogObserver:
+    """Writes one line per event. Repeated news is told once, or once a minute with a count.
+
+    The line that ends an attempt (succeeded, failed, retry) also carries what the attempt met
+    with: ``status``, ``error``, ``duration_ms``, ``lag_ms``.
+    """
+
+    def __init__(
+        self,
+        logger: Logger,
+        *,
+        metadata: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.logger = logger
+        self._line = Renderer(metadata).line
+        self._monotonic = monotonic
+        self._attempts: dict[tuple[str, int], tuple[float, AttemptFinished | None]] = {}
+        self._rejected: dict[tuple[str, str], tuple[float, int]] = {}
+        self._warned: set[str] = set()
+
+    def notice(self, event: Event) -> None:
+        before: Fields = {}
+        if isinstance(event, AttemptStarted | AttemptFinished):
+            self._remember(event)
+        elif isinstance(event, _ENDS_ATTEMPT):
+            before = self._forget(event.envelope)
+        if _is_detail(event) and not self.logger.is_enabled_for(logging.DEBUG):
+            return
+        if isinstance(event, Warned) and self._is_told(event.about):
+            return
+        if isinstance(event, TaskRejected):
+            suppressed = self._suppressed(event)
+            if suppressed is None:
+                return
+            before = {"suppressed": suppressed} if suppressed else before
+        level, name, fields = self._line(event)
+        self.logger.log(level, name, **(before | fields))
+
+    def _remember(self, event: AttemptStarted | AttemptFinished) -> None:
+        key = (event.envelope.task.id, event.envelope.run)
+        if isinstance(event, AttemptStarted):
+            if len(self._attempts) >= _MOST_REMEMBERED:
+                self._attempts.clear()
+            self._attempts[key] = (event.lag, None)
+        else:
+            lag, _ = self._attempts.get(key, (0.0, None))
+            self._attempts[key] = (lag, event)
+
+    def _forget(self, envelope: Envelope) -> Fields:
+        lag, finished = self._attempts.pop((envelope.task.id, envelope.run), (0.0, None))
+        return attempt_fields(finished, lag) if finished else {}
+
+    def _is_told(self, about: str) -> bool:
+        if about in self._warned:
+            return True
+        if len(self._warned) >= _MOST_REMEMBERED:
+            self._warned.clear()
+        self._warned.add(about)
+        return False
+
+    def _suppressed(self, event: TaskRejected) -> int | None:
+        """Return how many lines like this one were left out before it; None: leave it out too."""
+        key = (event.queue, event.reason)
+        now = self._monotonic()
+        told_at, suppressed = self._rejected.get(key, (float("-inf"), 0))
+        if now - told_at < REJECTED_EVERY_SECONDS:
+            self._rejected[key] = (told_at, suppressed + 1)
+            return None
+        if len(self._rejected) >= _MOST_REMEMBERED:
+            self._rejected.clear()
+        self._rejected[key] = (now, 0)
+        return suppressed
