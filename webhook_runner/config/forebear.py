@@ -98,6 +98,6 @@ def _in_toml(line: Line) -> str:
         case Pair(key=key, value=value, was_quoted=False) if key in {*QUEUE_KEYS, "server"}:
             text = value if _NUMBER.match(value) else basic_string(value)
             return f"{key} = {text}"
-        case Heading(name=name) if quoted(name) != name:
+        case Heading(name=name) if " " in name:
             return f"[queues.{quoted(name)}]"
     return ""
