@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the lines stand here as they are printed
 """Which file, which precedence, which origin; secrets by reference; warnings."""
 
 from pathlib import Path
@@ -113,8 +114,8 @@ def test_a_variable_finds_its_queue_whatever_its_spelling(load_text: Load) -> No
         ("SERVR", "no setting has this name; did you mean WEBHOOK_RUNNER_SERVER?"),
         ("BROKER_PREFIX", "no setting has this name; did you mean WEBHOOK_RUNNER_BROKER__PREFIX?"),
         ("QUEUES__DEFAULT__CONCURENCY", "no setting has this name; did you mean WEBHOOK_RUNNER_QUEUES__DEFAULT__CONCURRENCY?"),
-        ("", "no setting has this name; `check-config --print` shows every setting"),
-        ("QUEUES__", "no setting has this name; `check-config --print` shows every setting"),
+        ("", "no setting has this name; check-config --print shows every setting"),
+        ("QUEUES__", "no setting has this name; did you mean WEBHOOK_RUNNER_QUEUES?"),
         ("SERVER__X", "no setting has this name; did you mean WEBHOOK_RUNNER_SERVER?"),
     ],
 )  # fmt: skip
