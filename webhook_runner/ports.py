@@ -54,6 +54,9 @@ class Broker(Protocol):
 
         """
 
+    async def serve(self, queues: tuple[str, ...]) -> None:
+        """Make these work queues be there, now and after every reconnect, and no others."""
+
     async def consume(self, queue: str, consumer: Consumer, prefetch: int) -> None:
         """Hand the deliveries of ``queue`` to ``consumer``; again to change the prefetch."""
 

@@ -100,6 +100,10 @@ class MemoryBroker:
                 changed.cancel()
                 timer.cancel()
 
+    async def serve(self, queues: tuple[str, ...]) -> None:
+        for queue in queues:
+            self._ready.setdefault(queue, deque())
+
     async def consume(self, queue: str, consumer: Consumer, prefetch: int) -> None:
         old = self._subscriptions.get(queue)
         unsettled = old.unsettled if old else set()

@@ -8,7 +8,7 @@ import typer
 from webhook_runner.cli.option import ConfigOption
 from webhook_runner.cli.report import HELP
 from webhook_runner.config.loader import load
-from webhook_runner.process import daemon
+from webhook_runner.process import compose
 
 EXAMPLES = """Examples:
 
@@ -35,4 +35,4 @@ def serve(
 ) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
     overrides = {"log.level": log_level, "log.format": log_format}
-    raise typer.Exit(daemon.serve(load(config, os.environ, overrides)))
+    raise typer.Exit(compose.serve(lambda: load(config, os.environ, overrides)))

@@ -24,6 +24,10 @@ class ExtendingDispatcher:
         self._inner = inner
         self._extensions = extensions
 
+    def adopt(self, extensions: Mapping[str, tuple[Extension, ...]]) -> None:
+        """Apply these from the next request on."""
+        self._extensions = extensions
+
     async def send(self, request: Request, envelope: Envelope) -> Outcome:
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -55,7 +59,7 @@ async def _apply(extension: Extension, request: Request, task: Task) -> Request:
         if _is_being_cancelled():
             raise
         raise _failed(extension, "CancelledError") from None
-    except Exception as error:  # noqa: BLE001 - foreign code must not take the journey down
+    except Exception as error:
         raise _failed(extension, type(error).__name__) from error
     if not isinstance(changed, Request):
         raise _failed(extension, f"it returned {type(changed).__name__} instead of a Request")

@@ -33,6 +33,19 @@ class QueueConsumer:
     def is_taking(self) -> bool:
         return not (self._paused or self._stopped)
 
+    def hold_back(self) -> None:
+        """Begin paused."""
+        self._paused = True
+        self.lane.gate.close()
+
+    def condition(self, *, consumed: bool) -> str:
+        """Say in a word or two how it stands, given whether the broker hands over its queue."""
+        if self._paused:
+            return "paused"
+        if self._wake is not None:
+            return "resting"
+        return "ok" if consumed else "not consumed"
+
     def receive(self, delivery: Delivery) -> None:
         self._spawn(delivery, entered=False)
 
@@ -67,8 +80,7 @@ class QueueConsumer:
 
     async def pause(self) -> None:
         """Take nothing new; what runs goes on, what waits is given back."""
-        self._paused = True
-        self.lane.gate.close()
+        self.hold_back()
         await self._broker.stop_consuming(self.lane.name)
 
     async def resume(self) -> None:

@@ -129,7 +129,9 @@ class Executor:
         began = self._clock.monotonic()
         outcome: Outcome = Interrupted()
         try:
-            request = request_for(envelope, lane.settings, lane.base_url, version=__version__)
+            request = request_for(
+                envelope, lane.settings, lane.base_url, version=__version__, now=self._clock.now()
+            )
             outcome = await self._dispatcher.send(request, envelope)
         except InvalidTaskError as error:
             outcome = Refused(error.reason, str(error))

@@ -22,7 +22,7 @@ from webhook_runner.policy.verdict import (
     Why,
 )
 from webhook_runner.settings import QueueSettings
-from webhook_runner.task.limit import retries_allowed
+from webhook_runner.task.limit import retries_of
 from webhook_runner.task.model import Envelope, Failure, Kind
 from webhook_runner.task.outcome import (
     Interrupted,
@@ -132,10 +132,7 @@ def _after_failure(
 
 
 def _used_up(envelope: Envelope, queue: QueueSettings) -> bool:
-    if envelope.kind is Kind.ROLLBACK:
-        allowed = None if queue.rollback_retry_limit < 0 else queue.rollback_retry_limit
-    else:
-        allowed = retries_allowed(envelope.task.max_retries, queue)
+    allowed = retries_of(envelope, queue)
     return allowed is not None and envelope.attempt > allowed
 
 

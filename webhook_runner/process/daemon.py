@@ -1,8 +1,193 @@
-"""One process: start, serve until told to stop."""
+"""One process from start to end: parts started, signals obeyed, work drained, parts stopped."""
 
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from webhook_runner.api.health import Readiness
+from webhook_runner.api.server import HealthServer
+from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.config.loader import Loaded
+from webhook_runner.engine.queues import Queues
+from webhook_runner.errors import ConfigError, TopologyError
+from webhook_runner.observe.metrics import MetricsObserver
+from webhook_runner.ports import Broker, Dispatcher, Observer
+from webhook_runner.process.notify import Notifier
+from webhook_runner.process.readiness import Bell, readiness, status
+from webhook_runner.process.reload import applicable, changes
+from webhook_runner.settings import Settings
+from webhook_runner.task.event import (
+    ConfigRefused,
+    ConfigReloaded,
+    DaemonDraining,
+    DaemonReady,
+    DaemonStopped,
+    Warned,
+)
+
+OK = 0
+TOPOLOGY_WRONG = 78
+STATUS_SECONDS = 5.0
+HURRY_SECONDS = 2.0
 
 
-def serve(loaded: Loaded) -> int:
-    """Run the daemon and return its exit code."""
-    raise NotImplementedError(str(loaded.path))
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a daemon is made of; ``broker`` may wrap ``rabbit``, which readiness asks."""
+
+    rabbit: RabbitBroker
+    broker: Broker
+    dispatcher: Dispatcher
+    queues: Queues
+    observer: Observer
+    metrics: MetricsObserver
+    bell: Bell
+    notifier: Notifier
+
+
+class Daemon:
+    """Runs the parts. ``reread`` loads the configuration anew, ``adopt`` tells the edges of it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        parts: Parts,
+        reread: Callable[[], Loaded],
+        adopt: Callable[[Settings], None],
+    ) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._reread = reread
+        self._adopt = adopt
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._paused = asyncio.Event()
+        self._resumed = asyncio.Event()
+
+    async def run(self) -> int:
+        """Work until a signal says stop. Returns the exit code.
+
+        Raises:
+            ConfigError: the HTTP address cannot be had.
+
+        """
+        self._obey_signals()
+        health = HealthServer(self._settings.api.listen, self._readiness, self._parts.metrics.text)
+        loops = (
+            self._parts.broker.run(),
+            health.run(),
+            self._announce(),
+            self._follow(self._reload, self._apply_reload),
+            self._follow(self._paused, self._parts.queues.pause),
+            self._follow(self._resumed, self._parts.queues.resume),
+            self._parts.queues.start(),
+            self._beat(),
+        )
+        running = {asyncio.create_task(loop) for loop in loops}
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await self._until_stopped(running, stopping)
+            await self._drain()
+        except TopologyError as error:
+            self._parts.observer.notice(Warned("topology", str(error)))
+            return TOPOLOGY_WRONG
+        finally:
+            for task in (*running, stopping):
+                task.cancel()
+            await asyncio.gather(*running, stopping, return_exceptions=True)
+            await self._parts.dispatcher.close()
+        return OK
+
+    async def _until_stopped(
+        self, running: set[asyncio.Task[None]], stopping: asyncio.Task[bool]
+    ) -> None:
+        """Wait for the signal; what a part raises meanwhile ends the daemon."""
+        waiting: set[asyncio.Task[None] | asyncio.Task[bool]] = {*running, stopping}
+        while not stopping.done():
+            ended, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+
+    async def _drain(self) -> None:
+        parts, limit = self._parts, self._settings.shutdown_timeout
+        parts.notifier.stopping("draining")
+        parts.notifier.extend_timeout(limit + 10)
+        parts.observer.notice(DaemonDraining(parts.queues.in_flight, limit))
+        deadline = asyncio.get_running_loop().call_later(limit, self._hurry.set)
+        interrupted = await parts.queues.drain(self._hurry)
+        deadline.cancel()
+        async with asyncio.timeout(HURRY_SECONDS if self._hurry.is_set() else limit + 5):
+            await parts.broker.drain()
+        parts.observer.notice(DaemonStopped(interrupted))
+
+    async def _announce(self) -> None:
+        """Tell when everything is consumed, and again after it was not."""
+        parts, was_ready = self._parts, False
+        while True:
+            parts.bell.rung.clear()
+            is_ready = self._readiness().ready
+            line = status(parts.rabbit.state(), parts.queues)
+            if is_ready and not was_ready:
+                parts.observer.notice(DaemonReady())
+                parts.notifier.ready(line)
+            else:
+                parts.notifier.status(line)
+            was_ready = is_ready
+            await parts.bell.rung.wait()
+
+    async def _beat(self) -> None:
+        """Tell systemd that the event loop turns, and how it goes."""
+        parts = self._parts
+        while True:
+            if parts.notifier.watchdog_seconds is not None:
+                parts.notifier.ping()
+            parts.notifier.status(status(parts.rabbit.state(), parts.queues))
+            await asyncio.sleep(parts.notifier.watchdog_seconds or STATUS_SECONDS)
+
+    async def _follow(self, asked: asyncio.Event, act: Callable[[], object]) -> None:
+        """Act each time something was asked for; asking again meanwhile counts once."""
+        while True:
+            await asked.wait()
+            asked.clear()
+            result = act()
+            if asyncio.iscoroutine(result):
+                await result
+            self._parts.bell.rung.set()
+
+    async def _apply_reload(self) -> None:
+        """Take over a new configuration whole, or refuse it whole."""
+        parts = self._parts
+        parts.notifier.reloading()
+        try:
+            wanted = self._reread().settings
+            changed, need_restart = changes(self._settings, wanted)
+            settings = applicable(self._settings, wanted)
+            self._adopt(settings)
+        except ConfigError as error:
+            parts.observer.notice(ConfigRefused(error.problems))
+        else:
+            self._settings = settings
+            await parts.queues.reconfigure(settings)
+            parts.observer.notice(ConfigReloaded(changed, need_restart))
+        parts.notifier.ready(status(parts.rabbit.state(), parts.queues))
+
+    def _readiness(self) -> Readiness:
+        parts = self._parts
+        return readiness(parts.rabbit.state(), parts.queues, draining=self._stop.is_set())
+
+    def _obey_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            loop.add_signal_handler(number, self._asked_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        for number in (signal.SIGTSTP, signal.SIGUSR1):
+            loop.add_signal_handler(number, self._paused.set)
+        for number in (signal.SIGCONT, signal.SIGUSR2):
+            loop.add_signal_handler(number, self._resumed.set)
+
+    def _asked_to_stop(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()

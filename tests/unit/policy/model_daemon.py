@@ -1,50 +1,11 @@
 """A small model of a daemon that turns the wheel by asking the real `policy.delay`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
 from tests.unit.policy.model_broker import WORK, Broker, Consumer, Key, Link, Loop, Message
-from webhook_runner.policy.delay import HandOver, Hold, Park, Slot, Wheel
-
-SWEEP_SECONDS = 30.0
-LOOK_ON = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a mutation may take away."""
-
-    wheel: Wheel = field(default_factory=Wheel)
-    sweeps: bool = True
-    keeps_next_lap: bool = True
-    pauses: bool = True
-    margin_of_timers: float = 0.0015
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    prefetch: int = 1000
-    executors: int = 200
-    request_seconds: float = 0.05
-    budget: int = 10**9
-    """Deliveries held; all messages are of one size."""
-    failures: float = 0.1
-
-
-@dataclass(slots=True, eq=False)
-class Delivery:
-    consumer: Consumer
-    tag: int
-    message: Message
-    from_sweep: bool = False
-    busy: bool = False
-    aside: bool = False
-    paused: bool = False
-    settled: bool = False
-
-
-Executed = Callable[[Message, float], None]
+from tests.unit.policy.model_rules import LOOK_ON, SWEEP_SECONDS, Delivery, Executed, Limits, Rules
+from webhook_runner.policy.delay import HandOver, Hold, Park, Slot
 
 
 class Daemon:
@@ -61,8 +22,6 @@ class Daemon:
         self.wheel = rules.wheel
         self.executed, self.offset = executed, offset
         self.kept_aside = 0
-        self.most_held = 0
-        self.starts = 0
         self.link = Link(alive=False)
         broker.landed.append(self._notice)
 
@@ -71,7 +30,6 @@ class Daemon:
     def start(self) -> None:
         if self.link.alive:
             return
-        self.starts += 1
         self.link = Link()
         self.open: dict[Key, tuple[Slot, Consumer]] = {}
         self.slots: dict[Consumer, Slot] = {}
@@ -163,20 +121,9 @@ class Daemon:
 
     def _opens_in(self, key: Key) -> float:
         """Seconds until the next opening of the queue's slot, from now on."""
-        level, position = key
         if key == WORK or key in self.open:
             return float("inf")
-        ring = self.wheel.ring
-        index = self.wheel.slot(level, self.now).index - 2
-        index += (position - index) % ring
-        while self.wheel.opens_at(Slot(level, index)) <= self.now:
-            index += ring
-        return self.wheel.opens_at(Slot(level, index)) - self.now + 1e-6
-
-    def _is_open(self, key: Key) -> bool:
-        first = self.wheel.slot(key[0], self.now - self.wheel.levels[key[0]].grace).index - 1
-        slot = Slot(key[0], first + (key[1] - first) % self.wheel.ring)
-        return self.wheel.is_open(slot, self.now)
+        return self.rules.opens_next(key, self.now) - self.now + 1e-6
 
     def _turn_in(self, seconds: float) -> None:
         moment = self.loop.now + seconds
@@ -193,7 +140,7 @@ class Daemon:
         if not self.link.alive or key == WORK:
             return
         if key not in self.open:
-            self._turn_in(0.0 if self._is_open(key) else self._opens_in(key))
+            self._turn_in(0.0 if self.rules.is_open(key, self.now) else self._opens_in(key))
         self._sweep_by(message.due - self.now)
 
     # -- arrive
@@ -201,7 +148,6 @@ class Daemon:
     def _deliver(self, consumer: Consumer, tag: int, message: Message) -> None:
         delivery = Delivery(consumer, tag, message)
         self.held[consumer, tag] = delivery
-        self.most_held = max(self.most_held, len(self.held))
         self._arrive(delivery)
         if len(self.held) > self.limits.budget:
             self._throttle()

@@ -5,7 +5,8 @@ import random
 from dataclasses import dataclass, field
 
 from tests.unit.policy.model_broker import WORK, Broker, Loop, Message
-from tests.unit.policy.model_daemon import Daemon, Limits, Rules
+from tests.unit.policy.model_daemon import Daemon
+from tests.unit.policy.model_rules import Limits, Rules
 
 EPOCH = 1_800_000_000.0
 LAST_RESORT_SECONDS = 10_000.0

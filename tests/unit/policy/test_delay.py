@@ -121,7 +121,7 @@ def test_what_was_handed_over_waits_ten_seconds_at_most() -> None:
 def test_a_wheel_that_turns_well_carries_a_task_in_five_hops_down(
     wheel: Wheel, now: float, logarithm: float
 ) -> None:
-    due = milliseconds(now + math.exp(logarithm))
+    due = milliseconds(now + math.exp(logarithm) * wheel.levels[0].width)
     levels: list[Slot] = []
     while isinstance(arrival := wheel.arrive(due, now, handed=False), Park):
         assert not levels or arrival.slot.level < levels[-1].level

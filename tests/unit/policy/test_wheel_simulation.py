@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.policy.model_daemon import Limits, Rules
+from tests.unit.policy.model_rules import Limits, Rules
 from tests.unit.policy.model_world import World
 from webhook_runner.policy.delay import WHEEL
 
@@ -88,7 +88,9 @@ def troubled(seed: int, fault: Callable[[World], None], *, rules: Rules | None =
 def test_with_faults_no_task_is_lost_or_early_or_goes_round(
     seed: int, fault: Callable[[World], None]
 ) -> None:
-    assert troubled(seed, fault).run().most_hops <= 12
+    # Daemons whose clocks are minutes or an hour apart undo each other, but slowly.
+    hops = 24 if fault in {clock_steps, everything} else 6
+    assert troubled(seed, fault).run().most_hops <= hops
 
 
 def overfull(rules: Rules) -> World:
@@ -129,4 +131,4 @@ def test_the_simulation_notices_that_nobody_sweeps() -> None:
 def test_the_simulation_notices_that_clocks_far_apart_undo_each_other() -> None:
     # Found with this seed: three clocks 120 s apart, busy executors, a flood.
     world = troubled(1086, everything, rules=Rules(pauses=False))
-    assert world.run().most_hops > 12
+    assert world.run().most_hops > 24

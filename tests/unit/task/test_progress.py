@@ -121,3 +121,28 @@ def test_a_long_or_unsendable_error_is_cut_and_mended() -> None:
     )
 
     assert headers["wr-error"] == "?" + "x" * 255
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("wr-id", "a b"),
+        ("wr-id", 7),
+        ("wr-queue", ""),
+        ("wr-kind", "callback"),
+        ("wr-run", 0),
+        ("wr-attempt", "1"),
+        ("wr-gen", -1),
+        ("wr-due", 10**16),
+        ("wr-doubtful", 2),
+        ("wr-status", 99),
+        ("wr-error", 5),
+        ("wr-error", "x" * 513),
+        ("wr-origin", ""),
+    ],
+)
+def test_an_absurd_header_is_named_with_what_would_be_right(name: str, value: str | int) -> None:
+    with pytest.raises(InvalidTaskError, match=f"{name}: must be") as caught:
+        read_progress(progress_headers(SMALL) | {name: value})
+
+    assert (caught.value.reason, caught.value.field) == ("bad_progress", name)

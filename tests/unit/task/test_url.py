@@ -109,3 +109,17 @@ def test_any_text_is_a_url_or_refused(url: str, base_url: str) -> None:
     assert len(answer) <= MAX_URL_CHARS
     assert absolute(answer, "") == answer == checked_url(answer)
     assert host_of(answer)[0] == host_of(answer)[0].lower()
+
+
+@given(st.text(st.sampled_from("/.a%?#&=ä \\{"), max_size=12))
+def test_a_path_means_the_same_with_and_without_a_host(text: str) -> None:
+    path = "/" + text
+    if path.startswith("//"):
+        return
+    try:
+        whole = checked_url("http://h" + path)
+    except InvalidTaskError:
+        with pytest.raises(InvalidTaskError):
+            checked_url(path)
+    else:
+        assert "http://h" + checked_url(path) == whole

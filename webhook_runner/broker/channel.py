@@ -1,0 +1,262 @@
+"""One AMQP channel in our words: what it hands over, and errors that say what happened to it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar, cast
+
+from aiormq.abc import DeliveredMessage
+from aiormq.channel import Channel as RawChannel
+from aiormq.exceptions import (
+    AMQPError,
+    ChannelAccessRefused,
+    ChannelInvalidStateError,
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+    DeliveryError,
+    PublishError,
+)
+from pamqp.commands import Basic
+from pamqp.common import FieldTable
+
+from webhook_runner.broker.topology import Binding, Exchange, Queue
+
+T = TypeVar("T")
+_PERSISTENT = 2
+
+
+class LostError(Exception):
+    """The channel is gone, and with it every delivery that came by it."""
+
+
+class MissingError(LostError):
+    """The object does not exist (404)."""
+
+
+class ForbiddenError(LostError):
+    """The user may not do that (403)."""
+
+
+class DiffersError(LostError):
+    """The object exists with other properties, or the broker refused the value (406)."""
+
+
+class ReturnedError(Exception):
+    """The publish found no queue, not even by the alternate exchange."""
+
+
+class NackedError(Exception):
+    """The queue refused the publish, or could not replicate it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to publish. ``message_id`` is for quarantined messages; else one is made."""
+
+    exchange: str
+    key: str
+    body: bytes
+    headers: Mapping[str, object]
+    content_type: str = ""
+    content_encoding: str = ""
+    correlation_id: str = ""
+    message_id: str = ""
+    timestamp: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrival:
+    """A message as the broker hands it over on ``channel``."""
+
+    channel: "Channel" = field(repr=False)
+    tag: int
+    redelivered: bool
+    exchange: str
+    key: str
+    body: bytes
+    headers: Mapping[str, object]
+    content_type: str
+    content_encoding: str
+    correlation_id: str
+    message_id: str
+    timestamp: float | None
+    persistent: bool
+    expiration: bool
+
+
+Receiver = Callable[[Arrival], None]
+
+
+class Channel:
+    """Wraps one channel. Every call raises `LostError` once it is closed.
+
+    A call that is cancelled goes on in the background: the library would close the channel.
+    """
+
+    def __init__(self, raw: RawChannel) -> None:
+        self._raw = raw
+        self._prefetch: int | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        return self._raw.is_closed
+
+    def on_close(self, tell: Callable[[str], None]) -> None:
+        """Call ``tell`` with the reason when the channel closes, whoever closes it."""
+
+        def told(closing: asyncio.Future[object]) -> None:
+            error = None if closing.cancelled() else closing.exception()
+            tell(describe(error))
+
+        self._raw.closing.add_done_callback(told)
+
+    def on_cancel(self, tell: Callable[[str], None]) -> None:
+        """Call ``tell`` with the consumer tag when the broker cancels a consumer of ours."""
+        self._raw.on_consumer_cancel_callbacks.add(lambda frame: tell(str(frame.consumer_tag)))
+
+    async def declare_exchange(self, exchange: Exchange, *, passive: bool = False) -> None:
+        await self._call(
+            self._raw.exchange_declare(
+                exchange.name,
+                exchange_type=exchange.kind,
+                passive=passive,
+                durable=True,
+                arguments=dict(exchange.arguments),
+            )
+        )
+
+    async def declare_queue(self, queue: Queue) -> None:
+        await self._call(
+            self._raw.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
+        )
+
+    async def count(self, queue: str) -> int:
+        """Return how many messages are ready in ``queue``. Raises `MissingError`."""
+        answer = await self._call(self._raw.queue_declare(queue, passive=True))
+        return answer.message_count or 0
+
+    async def bind(self, binding: Binding) -> None:
+        await self._call(self._raw.queue_bind(binding.queue, binding.exchange, binding.key))
+
+    async def consume(self, queue: str, tag: str, prefetch: int, receive: Receiver) -> None:
+        """Start a consumer; ``receive`` must neither block nor raise."""
+
+        async def arrived(message: DeliveredMessage) -> None:
+            receive(_arrival(self, message))
+
+        if prefetch != self._prefetch:
+            await self._call(self._raw.basic_qos(prefetch_count=prefetch))
+            self._prefetch = prefetch
+        await self._call(self._raw.basic_consume(queue, arrived, consumer_tag=tag))
+
+    async def cancel(self, tag: str) -> None:
+        """Stop a consumer; all that it was handed has been received when this returns."""
+        await self._call(self._raw.basic_cancel(tag))
+
+    async def ack(self, tag: int) -> None:
+        with translated():
+            await self._raw.basic_ack(tag, wait=False)
+
+    async def release(self, tag: int) -> None:
+        """Give a message back to its queue."""
+        with translated():
+            await self._raw.basic_nack(tag, requeue=True, wait=False)
+
+    async def flush(self) -> None:
+        """Return when the broker has read all that was sent on this channel."""
+        await self._call(self._raw.basic_qos(prefetch_count=self._prefetch or 1))
+
+    async def publish(self, out: Outgoing, message_id: str) -> None:
+        """Publish persistent and mandatory, and wait for the confirm.
+
+        Raises:
+            ReturnedError: no queue took it.
+            NackedError: a queue refused it.
+            LostError: the channel closed first; whether it landed is unknown.
+
+        """
+        properties = Basic.Properties(
+            content_type=out.content_type or None,
+            content_encoding=out.content_encoding or None,
+            headers=cast("FieldTable", dict(out.headers)),
+            delivery_mode=_PERSISTENT,
+            correlation_id=out.correlation_id or None,
+            message_id=out.message_id or message_id,
+            timestamp=None if out.timestamp is None else _as_datetime(out.timestamp),
+        )
+        with translated():
+            await self._raw.basic_publish(
+                out.body,
+                exchange=out.exchange,
+                routing_key=out.key,
+                properties=properties,
+                mandatory=True,
+                wait=False,
+            )
+
+    async def close(self) -> None:
+        await asyncio.shield(self._raw.close())
+
+    async def _call(self, call: Awaitable[T]) -> T:
+        with translated():
+            return await asyncio.shield(call)
+
+
+_LOST_AS: Mapping[type[BaseException], type[LostError]] = {
+    ChannelNotFoundEntity: MissingError,
+    ChannelAccessRefused: ForbiddenError,
+    ChannelPreconditionFailed: DiffersError,
+}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise the library's errors, and its cancelling of those who wait, as errors of ours."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        # The library cancels whoever waits on a channel that closes; we were not asked to stop.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise LostError("the channel closed") from None
+    except PublishError as error:
+        raise ReturnedError(str(error)) from error
+    except DeliveryError as error:
+        raise NackedError(str(error)) from error
+    except (AMQPError, ChannelInvalidStateError, ConnectionError, RuntimeError) as error:
+        raise _LOST_AS.get(type(error), LostError)(describe(error)) from error
+
+
+def describe(error: BaseException | None) -> str:
+    """Say in one line why something ended."""
+    if error is None or isinstance(error, asyncio.CancelledError):
+        return "closed"
+    words = " ".join(str(part) for part in error.args if part not in (None, ""))
+    return words or type(error).__name__
+
+
+def _arrival(channel: Channel, message: DeliveredMessage) -> Arrival:
+    properties = message.header.properties
+    return Arrival(
+        channel=channel,
+        tag=message.delivery_tag or 0,
+        redelivered=bool(message.redelivered),
+        exchange=message.exchange or "",
+        key=message.routing_key or "",
+        body=message.body,
+        headers=properties.headers or {},
+        content_type=properties.content_type or "",
+        content_encoding=properties.content_encoding or "",
+        correlation_id=properties.correlation_id or "",
+        message_id=properties.message_id or "",
+        timestamp=properties.timestamp.timestamp() if properties.timestamp else None,
+        persistent=properties.delivery_mode == _PERSISTENT,
+        expiration=bool(properties.expiration),
+    )
+
+
+def _as_datetime(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds).astimezone()

@@ -1,0 +1,184 @@
+"""One AMQP connection: address, credentials, TLS, and what it tells of being blocked or closed."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+import aiormq
+import pamqp.frame
+from aiormq.channel import Channel as RawChannel
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
+from aiormq.exceptions import AMQPError, ProbableAuthenticationError
+from pamqp.commands import Connection as Frames
+from pamqp.constants import FRAME_HEADER
+from pamqp.exceptions import PAMQPException
+from yarl import URL
+
+from webhook_runner.broker.channel import Channel, describe, translated
+from webhook_runner.errors import BrokerUnavailableError
+from webhook_runner.settings import BrokerSettings
+
+CONNECT_TIMEOUT = 10.0
+_CONTENT_FIXED = 12  # class, weight and body size, before the property flags
+
+
+class Reader:
+    """Hands on what the broker sends, with undecodable message properties blanked out.
+
+    A publisher's absurd timestamp or a broken string makes the codec fail, which would end the
+    connection, whereupon the broker would deliver the same message again, for ever.
+    """
+
+    def __init__(self, inner: asyncio.StreamReader) -> None:
+        self._inner = inner
+        self._head = b""
+
+    def at_eof(self) -> bool:
+        return self._inner.at_eof()
+
+    async def read(self, size: int = -1) -> bytes:
+        return await self._inner.read(size)
+
+    async def readexactly(self, size: int) -> bytes:
+        found = await self._inner.readexactly(size)
+        if len(self._head) < pamqp.constants.FRAME_HEADER_SIZE:
+            self._head += found
+            return found
+        head, self._head = self._head, b""
+        return found if head[0] != FRAME_HEADER else _decodable(head, found)
+
+
+def _decodable(head: bytes, found: bytes) -> bytes:
+    try:
+        pamqp.frame.unmarshal(head + found)
+    except (PAMQPException, ValueError, OverflowError, OSError):
+        fixed = found[:_CONTENT_FIXED]
+        return fixed + bytes(len(found) - len(fixed) - 1) + found[-1:]
+    return found
+
+
+class _Transport(TransportFactory):
+    def __init__(self, *, tls: bool) -> None:
+        self._inner = TLSTransportFactory() if tls else TCPTransportFactory()
+
+    async def create(
+        self, url: URL, **kwargs: object
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await self._inner.create(url, **kwargs)
+        return Reader(reader), writer  # type: ignore[return-value]  # all that aiormq asks of it
+
+
+class _Connection(aiormq.Connection):
+    """The library's connection; it keeps being blocked to itself, so these two are overridden."""
+
+    on_blocked: Callable[[str], None]
+    on_unblocked: Callable[[], None]
+
+    async def _Connection__handle_connection_blocked(  # noqa: N802 - the library's private name
+        self, frame: Frames.Blocked
+    ) -> None:
+        self.on_blocked(str(frame.reason))
+
+    async def _Connection__handle_connection_unblocked(self, _: Frames.Unblocked) -> None:  # noqa: N802
+        self.on_unblocked()
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the broker is, ready to connect to. ``text`` holds no password."""
+
+    url: str
+    text: str
+    tls: ssl.SSLContext | None
+
+
+def address(server: str, settings: BrokerSettings, name: str) -> Address:
+    """Complete the configured url. Raises BrokerUnavailableError when a file is unreadable."""
+    parts = urlsplit(server)
+    try:
+        password = parts.password or ""
+        if settings.password_file:
+            password = quote(Path(settings.password_file).read_text().strip(), safe="")
+        tls = _tls(settings) if parts.scheme == "amqps" else None
+    except (OSError, ssl.SSLError) as error:
+        raise BrokerUnavailableError(f"cannot read the broker's credentials: {error}") from error
+    host = parts.netloc.rpartition("@")[2]
+    user = f"{parts.username or 'guest'}:{password or 'guest'}@"
+    query = dict(parse_qsl(parts.query)) | {
+        "heartbeat": str(settings.heartbeat),
+        "auth": settings.auth,
+        "name": name,
+    }
+    url = urlunsplit((parts.scheme, user + host, parts.path, urlencode(query), ""))
+    return Address(url, f"{parts.scheme}://{host}{parts.path}", tls)
+
+
+def _tls(settings: BrokerSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.ca_file or None)
+    if settings.cert_file:
+        context.load_cert_chain(settings.cert_file, settings.key_file or None)
+    return context
+
+
+class Line:
+    """An open connection."""
+
+    def __init__(self, raw: _Connection) -> None:
+        self._raw = raw
+
+    @classmethod
+    async def connect(
+        cls,
+        where: Address,
+        on_blocked: Callable[[str], None],
+        on_unblocked: Callable[[], None],
+    ) -> "Line":
+        """Connect. Raises BrokerUnavailableError, saying in one line what the broker minds."""
+        # What the library logs reaches us as exceptions, and is told once per loss.
+        logging.getLogger("aiormq").setLevel(logging.CRITICAL + 1)
+        raw = _Connection(
+            where.url,
+            context=where.tls,
+            transport_factory=_Transport(tls=where.tls is not None),
+        )
+        raw.on_blocked, raw.on_unblocked = on_blocked, on_unblocked
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await raw.connect()
+        except TimeoutError as error:
+            raise BrokerUnavailableError(
+                f"{where.text}: no answer within {CONNECT_TIMEOUT:g} s"
+            ) from error
+        except ProbableAuthenticationError as error:
+            raise BrokerUnavailableError(
+                f"{where.text}: the broker refused user or password: {describe(error)}"
+            ) from error
+        except (AMQPError, OSError, RuntimeError) as error:
+            raise BrokerUnavailableError(f"{where.text}: {describe(error)}") from error
+        return cls(raw)
+
+    @property
+    def version(self) -> str:
+        return str(self._raw.server_properties.get("version", "?"))
+
+    def on_close(self, tell: Callable[[str], None]) -> None:
+        """Call ``tell`` with the reason when the connection ends."""
+
+        def told(closing: asyncio.Future[object]) -> None:
+            tell(describe(None if closing.cancelled() else closing.exception()))
+
+        self._raw.closing.add_done_callback(told)
+
+    async def channel(self, *, confirms: bool = False) -> Channel:
+        """Open a channel. Raises LostError when the connection is gone."""
+        with translated():
+            raw = await asyncio.shield(self._raw.channel(publisher_confirms=confirms))
+            return Channel(cast("RawChannel", raw))
+
+    async def close(self) -> None:
+        await asyncio.shield(self._raw.close())

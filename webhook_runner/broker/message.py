@@ -1,0 +1,176 @@
+"""Between AMQP messages and ours: what is believed of an arrival, and how each publish looks."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from webhook_runner.broker.channel import Arrival, Outgoing
+from webhook_runner.broker.topology import Topology
+from webhook_runner.ports import Delivery
+from webhook_runner.task.model import Envelope, HeaderValue, Message
+from webhook_runner.task.progress import progress_headers
+
+DUE = "wr-due"
+QUEUE = "wr-queue"
+HANDED = "wr-handed"
+ALONE = "wr-alone"
+_OURS = "wr-"
+_TRACE = "traceparent"
+_COUNT = "x-delivery-count"
+_SUMMARY_LIMIT = 8192
+_TEXT_LIMIT = 2048
+_FOREIGN_HEADERS_LIMIT = 32_768
+# These would be acted upon by the broker: routed again, or taken for its own history.
+_ACTED_UPON = frozenset(("cc", "bcc"))
+
+
+@dataclass(slots=True, eq=False)
+class Handle:
+    """What the adapter needs to settle a delivery."""
+
+    arrival: Arrival
+    settled: Callable[[], None] | None = None
+
+
+def handle_of(delivery: Delivery) -> Handle:
+    return cast("Handle", delivery.handle)
+
+
+def own_headers(headers: Mapping[str, object]) -> dict[str, HeaderValue]:
+    """Pick our headers; values that we never write are left out."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if name.startswith(_OURS) and isinstance(value, str | int)
+    }
+
+
+def delivery_of(arrival: Arrival, queue: str, *, ours: bool) -> Delivery:
+    """Build what the engine sees. ``ours``: it came through an exchange of ours."""
+    count = arrival.headers.get(_COUNT)
+    counted = isinstance(count, int) or not arrival.redelivered
+    return Delivery(
+        queue=queue,
+        message=Message(
+            body=arrival.body,
+            headers=own_headers(arrival.headers) if ours else {},
+            message_id=arrival.message_id,
+            timestamp=arrival.timestamp,
+            content_type=arrival.content_type,
+            content_encoding=arrival.content_encoding,
+            correlation_id=arrival.correlation_id,
+            traceparent=_text(arrival.headers.get(_TRACE)),
+            persistent=arrival.persistent,
+            expiration=arrival.expiration,
+        ),
+        redeliveries=count if isinstance(count, int) else int(arrival.redelivered),
+        counted=counted,
+        handle=Handle(arrival),
+    )
+
+
+def task_message(envelope: Envelope, exchange: str, key: str) -> Outgoing:
+    """Build the message of a task: its own bytes, its progress in headers."""
+    headers: dict[str, object] = dict(progress_headers(envelope))
+    if envelope.traceparent:
+        headers[_TRACE] = envelope.traceparent
+    return Outgoing(
+        exchange=exchange,
+        key=key,
+        body=envelope.task.source,
+        headers=headers,
+        content_type="application/json",
+        correlation_id=envelope.correlation_id,
+    )
+
+
+def dead_letter(envelope: Envelope, summary: bytes, topology: Topology, died_at: float) -> Outgoing:
+    """Build the dead letter; ``died_at`` is in epoch seconds."""
+    queue = topology.dead(envelope.task.queue)
+    plain = task_message(envelope, topology.work, queue)
+    failure = envelope.failure
+    headers = dict(plain.headers) | {
+        "wr-died": round(died_at * 1000),
+        "wr-attempts": failure.attempts if failure else envelope.attempt - 1,
+        "wr-reason": failure.reason if failure else "",
+        "wr-error": _text(failure.last_error if failure else envelope.last_error),
+        "wr-summary": summary[:_SUMMARY_LIMIT].decode("utf-8", "replace"),
+    }
+    status = failure.last_status if failure else envelope.last_status
+    if status is not None:
+        headers["wr-last-status"] = status
+    return Outgoing(
+        exchange=plain.exchange,
+        key=plain.key,
+        body=plain.body,
+        headers=headers,
+        content_type=plain.content_type,
+        correlation_id=plain.correlation_id,
+    )
+
+
+def quarantined(delivery: Delivery, reason: str, explanation: str, topology: Topology) -> Outgoing:
+    """Build the invalid message: every byte of it, and its properties, as they were."""
+    arrival = handle_of(delivery).arrival
+    field, _, rest = explanation.partition(": ")
+    marks = {"wr-error": reason, "wr-source": delivery.queue, "wr-explanation": _text(explanation)}
+    if rest and " " not in field:
+        marks["wr-field"] = field
+    return Outgoing(
+        exchange=topology.work,
+        key=topology.invalid(delivery.queue),
+        body=arrival.body,
+        headers=_harmless(arrival.headers) | marks,
+        content_type=arrival.content_type,
+        content_encoding=arrival.content_encoding,
+        correlation_id=arrival.correlation_id,
+        message_id=arrival.message_id,
+        timestamp=arrival.timestamp,
+    )
+
+
+def moved(
+    arrival: Arrival, exchange: str, key: str, changed: Mapping[str, HeaderValue]
+) -> Outgoing:
+    """Build the same message for another place; only our own headers go with it."""
+    headers: dict[str, object] = {**own_headers(arrival.headers), **changed}
+    if _TRACE in arrival.headers:
+        headers[_TRACE] = _text(arrival.headers[_TRACE])
+    return Outgoing(
+        exchange=exchange,
+        key=key,
+        body=arrival.body,
+        headers=headers,
+        content_type=arrival.content_type,
+        content_encoding=arrival.content_encoding,
+        correlation_id=arrival.correlation_id,
+        timestamp=arrival.timestamp,
+    )
+
+
+def due_of(arrival: Arrival) -> float | None:
+    """Return the due time in epoch seconds; None when there is none that makes sense."""
+    due = arrival.headers.get(DUE)
+    return due / 1000 if isinstance(due, int) else None
+
+
+def queue_of(arrival: Arrival) -> str:
+    return _text(arrival.headers.get(QUEUE))
+
+
+def _harmless(headers: Mapping[str, object]) -> dict[str, object]:
+    """Keep a publisher's own plain headers, as far as they fit into a frame."""
+    kept: dict[str, object] = {}
+    size = 0
+    for name, value in headers.items():
+        if name.lower().startswith(("x-", _OURS)) or name.lower() in _ACTED_UPON:
+            continue
+        if isinstance(value, str | int | float | bool):
+            size += len(name) + len(str(value))
+            if size <= _FOREIGN_HEADERS_LIMIT:
+                kept[name] = value
+    return kept
+
+
+def _text(value: object) -> str:
+    return value[:_TEXT_LIMIT] if isinstance(value, str) else ""

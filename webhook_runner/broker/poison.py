@@ -1,0 +1,109 @@
+"""Takes what has ended too many deliveries, and parks it to be tried once more, alone."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from uuid import uuid4
+
+from webhook_runner.broker.channel import Arrival, Channel
+from webhook_runner.broker.message import delivery_of, quarantined, task_message
+from webhook_runner.broker.session import Session
+from webhook_runner.broker.topology import slot_key
+from webhook_runner.broker.wheel import WheelDriver
+from webhook_runner.errors import InvalidTaskError
+from webhook_runner.policy.delay import Wheel
+from webhook_runner.ports import Delivery
+from webhook_runner.task.codec import Rules, decode
+from webhook_runner.task.event import Warned
+from webhook_runner.task.model import Envelope
+
+WAIT_SECONDS = 60.0
+PREFETCH = 50
+# The door has judged it already, or will when it comes back.
+_ANY = Rules(max_message_bytes=2**31, max_delay=1e11)
+
+
+class Poison:
+    """Consumes the queue behind the dead-letter exchange of the work queues."""
+
+    def __init__(self, session: Session, wheel: WheelDriver, policy: Wheel) -> None:
+        self._session = session
+        self._wheel = wheel
+        self._policy = policy
+        self._clock = session.around.clock
+        self._topology = session.around.topology
+        self._channel: Channel | None = None
+        self._tag = ""
+        self._arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises LostError and TopologyError."""
+        self._channel = await self._session.channel("the poison queue")
+        self._channel.on_cancel(self._cancelled)
+        await self._consume(self._channel)
+        while True:
+            await self._settle(await self._arrivals.get())
+
+    async def close(self) -> None:
+        """Take no more. Raises LostError."""
+        tag, self._tag = self._tag, ""
+        if self._channel is not None and tag:
+            await self._channel.cancel(tag)
+            await self._channel.flush()
+
+    async def _consume(self, channel: Channel) -> None:
+        self._tag = f"{self._topology.poison}-{uuid4().hex}"
+        await channel.consume(self._topology.poison, self._tag, PREFETCH, self._arrivals.put_nowait)
+
+    def _cancelled(self, tag: str) -> None:
+        # Its queue was deleted: a new session declares all that is missing.
+        if tag == self._tag:
+            self._session.fail("the queue of poisonous messages was deleted")
+
+    async def _settle(self, arrival: Arrival) -> None:
+        queue, exchange = _first_death(arrival.headers)
+        delivery = delivery_of(arrival, queue or arrival.key, ours=exchange in self._topology.ours)
+        try:
+            envelope = self._alone(delivery)
+        except InvalidTaskError as error:
+            out = quarantined(delivery, error.reason, str(error), self._topology)
+            await self._session.publish(out)
+        else:
+            await self._park(envelope)
+        await arrival.channel.ack(arrival.tag)
+
+    def _alone(self, delivery: Delivery) -> Envelope:
+        """Read the task again, as the same one. Raises InvalidTaskError."""
+        now = self._clock.now()
+        found = decode(
+            delivery.message, delivery.queue, now=now, rules=_ANY, make_id=lambda: uuid4().hex
+        ).envelope
+        return replace(
+            found,
+            alone=found.alone + 1,
+            gen=found.gen + 1,
+            due_at=max(found.due_at, now + WAIT_SECONDS),
+        )
+
+    async def _park(self, envelope: Envelope) -> None:
+        self._session.around.observer.notice(
+            Warned(
+                f"poison {envelope.task.id}",
+                f"task {envelope.task.id} of queue {envelope.task.queue} has ended too many "
+                "deliveries without an outcome: it is tried once more, alone",
+            )
+        )
+        slot = self._policy.place_next(envelope.due_at, self._clock.now())
+        await self._wheel.prepare(slot.level)
+        key = slot_key(slot.level, slot.position)
+        await self._session.publish(task_message(envelope, self._topology.wait, key))
+        await self._wheel.landed(slot)
+
+
+def _first_death(headers: Mapping[str, object]) -> tuple[str, str]:
+    """Return the queue in which a message died last, and the exchange it had come by."""
+    deaths = headers.get("x-death")
+    last = deaths[0] if isinstance(deaths, list) and deaths else None
+    if not isinstance(last, dict):
+        return "", ""
+    return str(last.get("queue", "")), str(last.get("exchange", ""))

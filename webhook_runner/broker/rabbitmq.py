@@ -1,0 +1,207 @@
+"""The broker port over RabbitMQ: what the engine asks for, said to the session of the moment."""
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from webhook_runner.broker.channel import LostError
+from webhook_runner.broker.consuming import Wanted, WorkQueues
+from webhook_runner.broker.keeper import SessionKeeper
+from webhook_runner.broker.message import dead_letter, handle_of, quarantined, task_message
+from webhook_runner.broker.poison import Poison
+from webhook_runner.broker.session import Session, Surroundings
+from webhook_runner.broker.topology import Topology, slot_key
+from webhook_runner.broker.wheel import WheelDriver
+from webhook_runner.errors import TopologyError
+from webhook_runner.policy.delay import WHEEL, Wheel
+from webhook_runner.ports import Clock, Consumer, Delivery, Observer
+from webhook_runner.settings import BrokerSettings
+from webhook_runner.task.event import Warned
+from webhook_runner.task.model import Envelope
+from webhook_runner.task.progress import due_milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerState:
+    """What readiness asks: ``blocked`` is the broker's reason for taking no publishes."""
+
+    connected: bool = False
+    blocked: str = ""
+    consuming: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What works on one session."""
+
+    session: Session
+    queues: WorkQueues
+    wheel: WheelDriver
+    poison: Poison
+
+
+class RabbitBroker:
+    """See `webhook_runner.ports.Broker`; ``servers`` are AMQP urls, tried in random order."""
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        servers: tuple[str, ...],
+        queues: tuple[str, ...],
+        clock: Clock,
+        observer: Observer,
+        wheel: Wheel = WHEEL,
+    ) -> None:
+        self._topology = Topology(settings.prefix, queues, len(wheel.levels), wheel.ring)
+        self._around = Surroundings(settings, self._topology, clock, observer)
+        self._keeper = SessionKeeper(self._around, servers)
+        self._policy = wheel
+        self._wanted: dict[str, Wanted] = {}
+        self._parts: Parts | None = None
+        self._one_quarantine = asyncio.Lock()
+        self._drained = False
+
+    async def run(self) -> None:
+        """Work until cancelled or drained. Raises TopologyError."""
+        await self._keeper.run(self._serve, lambda: self._drained)
+
+    def state(self) -> BrokerState:
+        parts = self._parts
+        if parts is None:
+            return BrokerState()
+        return BrokerState(True, parts.session.blocked, parts.queues.consuming)
+
+    async def serve(self, queues: tuple[str, ...]) -> None:
+        fresh = [name for name in queues if name not in self._topology.queues]
+        self._topology = self._around.topology = replace(self._topology, queues=queues)
+        session = self._keeper.session
+        if session is None:
+            return
+        try:
+            for name in fresh:
+                await session.declarer.work_queue(name)
+                await session.declarer.queues(self._topology.aside(name))
+        except LostError as error:
+            session.fail(str(error))
+        except TopologyError as error:
+            self._around.observer.notice(Warned(f"queues {', '.join(fresh)}", str(error)))
+
+    async def consume(self, queue: str, consumer: Consumer, prefetch: int) -> None:
+        self._wanted[queue] = Wanted(consumer, prefetch)
+        await self._apply(queue)
+
+    async def stop_consuming(self, queue: str) -> None:
+        self._wanted.pop(queue, None)
+        await self._apply(queue)
+
+    async def enqueue(self, envelope: Envelope) -> None:
+        await self._keeper.publish(task_message(envelope, self._topology.work, envelope.task.queue))
+
+    async def park(self, envelope: Envelope) -> None:
+        now = self._around.clock.now()
+        slot = self._policy.place_next(due_milliseconds(envelope.due_at) / 1000, now)
+        session = await self._keeper.connected()
+        if self._parts is not None and self._parts.session is session:
+            await self._parts.wheel.prepare(slot.level)
+        key = slot_key(slot.level, slot.position)
+        await self._keeper.publish(task_message(envelope, self._topology.wait, key))
+        parts = self._parts
+        if parts is not None:
+            await parts.wheel.landed(slot)
+
+    async def bury(self, envelope: Envelope, summary: bytes) -> None:
+        died_at = self._around.clock.now()
+        await self._keeper.publish(dead_letter(envelope, summary, self._topology, died_at))
+
+    async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
+        # They keep their message id, and the library tells returned publishes apart by it.
+        async with self._one_quarantine:
+            out = quarantined(delivery, reason, explanation, self._topology)
+            await self._keeper.publish(out)
+
+    async def ack(self, delivery: Delivery) -> bool:
+        handle = handle_of(delivery)
+        if handle.settled is not None:
+            handle.settled()
+        try:
+            await handle.arrival.channel.ack(handle.arrival.tag)
+        except LostError:
+            return False
+        return True
+
+    async def release(self, delivery: Delivery) -> None:
+        handle = handle_of(delivery)
+        if handle.settled is not None:
+            handle.settled()
+        with suppress(LostError):
+            await handle.arrival.channel.release(handle.arrival.tag)
+
+    def is_lost(self, delivery: Delivery) -> bool:
+        return handle_of(delivery).arrival.channel.is_closed
+
+    async def writable(self) -> None:
+        await self._keeper.writable()
+
+    def scheduled(self) -> dict[int, int]:
+        """Return how many messages wait on each level of the wheel, as of the last sweep."""
+        return {} if self._parts is None else self._parts.wheel.scheduled()
+
+    async def drain(self) -> None:
+        self._drained = True
+        self._wanted.clear()
+        parts = self._parts
+        if parts is None:
+            return
+        with suppress(LostError):
+            await parts.wheel.close()
+            await parts.poison.close()
+            await parts.queues.close()
+        await parts.session.close()
+
+    async def _apply(self, queue: str) -> None:
+        if self._parts is None:
+            return
+        try:
+            await self._parts.queues.apply(queue)
+        except LostError as error:
+            self._parts.session.fail(str(error))
+        except TopologyError as error:
+            self._around.observer.notice(Warned(f"queue {queue}", str(error)))
+
+    async def _serve(self, session: Session) -> None:
+        queues = WorkQueues(session, self._wanted)
+        wheel = WheelDriver(session, self._policy, self._consumer)
+        poison = Poison(session, wheel, self._policy)
+        self._parts = Parts(session, queues, wheel, poison)
+        running = [
+            asyncio.ensure_future(_guarded(session, name, part))
+            for name, part in (
+                ("confirms", session.watch_confirms()),
+                ("queues", queues.run()),
+                ("wheel", wheel.run()),
+                ("poison", poison.run()),
+            )
+        ]
+        try:
+            reason = await asyncio.shield(session.lost)
+            queues.lose(reason)
+        finally:
+            self._parts = None
+            for part in running:
+                part.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def _consumer(self, queue: str) -> Consumer | None:
+        wanted = self._wanted.get(queue)
+        return None if wanted is None else wanted.consumer
+
+
+async def _guarded(session: Session, name: str, part: Awaitable[None]) -> None:
+    """Whatever ends a part ends its session: nothing runs on with a part missing."""
+    try:
+        await part
+    except (LostError, TopologyError) as error:
+        session.fail(str(error))
+    except Exception as error:  # noqa: BLE001 - told as the reason of the loss, then begun anew
+        session.fail(f"the {name} part failed: {error!r}")

@@ -1,0 +1,206 @@
+"""Sweeps: finds what is overdue in closed slots, and what has found no queue but has one now."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from webhook_runner.broker.channel import Arrival, Channel, Outgoing
+from webhook_runner.broker.hands import Hands, Source
+from webhook_runner.broker.message import due_of, moved, queue_of
+from webhook_runner.broker.session import Session
+from webhook_runner.broker.topology import slot_key
+from webhook_runner.policy.delay import Slot, Wheel
+
+EVERY_SECONDS = 30.0
+# Overdue ones are mostly in front: late landings and returns break the order.
+LOOK_THROUGH = 200
+PREFETCH = 1000
+# A queue that looks as it did when nothing overdue was in it is looked into again after this.
+TRUST_SECONDS = 300.0
+# A slot that opens so soon is looked after by being opened.
+OPENS_SOON_SECONDS = 2.0
+CLOCK_STEP_SECONDS = 0.2
+_QUIET_SECONDS = 0.2
+
+
+@dataclass(slots=True)
+class Look:
+    """One pass over the head of a queue."""
+
+    source: Source
+    kept: list[Arrival] = field(default_factory=list)
+    seen: int = 0
+    taken: int = 0
+    limit: float = math.inf
+    stir: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Sweeper:
+    """``levels`` is what there is to sweep; ``waiting`` counts messages per level."""
+
+    def __init__(
+        self,
+        session: Session,
+        policy: Wheel,
+        hands: Hands,
+        is_open: Callable[[int, int], bool],
+    ) -> None:
+        self._session = session
+        self._policy = policy
+        self._hands = hands
+        self._is_open = is_open
+        self._clock = session.around.clock
+        self._topology = session.around.topology
+        self._channel: Channel | None = None
+        self._one = asyncio.Lock()
+        self._known = frozenset(
+            name
+            for queue in self._topology.queues
+            for name in (queue, self._topology.dead(queue), self._topology.invalid(queue))
+        )
+        self._trusted: dict[str, tuple[int, float]] = {}
+        self.levels: frozenset[int] = frozenset()
+        self.waiting: dict[int, int] = {}
+
+    def channels(self) -> tuple[Channel, ...]:
+        return () if self._channel is None else (self._channel,)
+
+    async def run(self, discover: Callable[[], Awaitable[None]]) -> None:
+        """Sweep now, every 30 s, and when the wall clock has been set. Raises LostError."""
+        while True:
+            await self._everything()
+            await self._until_next()
+            await discover()
+
+    async def sweep(self, level: int, position: int) -> None:
+        """Hand over what is overdue in one closed slot. Raises LostError."""
+        queue = self._topology.slot(level, position).name
+        slot = self._nearest(level, position)
+        async with self._one:
+            if await self._session.declarer.count(queue) and not self._is_open(level, position):
+                await self._look(queue, Look(Source(slot, closed=True)), self._judge)
+
+    async def _everything(self) -> None:
+        for level in sorted(self.levels):
+            total = 0
+            for position in range(self._policy.ring):
+                total += await self._maybe(level, position)
+            self.waiting[level] = total
+        async with self._one:
+            queue = self._topology.unrouted
+            ready = await self._session.declarer.count(queue) or 0
+            if self._is_news(queue, ready):
+                # Without the limit, what comes straight back would go round and round.
+                look = Look(Source(Slot(0, 0), closed=True), limit=ready)
+                await self._look(queue, look, self._reroute)
+                self._trust(queue, await self._session.declarer.count(queue) or 0)
+
+    async def _maybe(self, level: int, position: int) -> int:
+        queue = self._topology.slot(level, position).name
+        ready = await self._session.declarer.count(queue) or 0
+        now = self._clock.now()
+        slot = self._nearest(level, position)
+        soon = 0 <= self._policy.opens_at(slot) - now < OPENS_SOON_SECONDS
+        if soon or self._is_open(level, position) or not self._is_news(queue, ready):
+            return ready
+        look = Look(Source(slot, closed=True))
+        async with self._one:
+            await self._look(queue, look, self._judge)
+        if not look.taken:
+            self._trust(queue, ready)
+        return ready
+
+    async def _look(self, queue: str, look: Look, judge: Callable[[Look, Arrival], None]) -> None:
+        channel = await self._own_channel()
+        tag = f"{queue}-sweep-{uuid4().hex}"
+
+        def receive(arrival: Arrival) -> None:
+            look.seen += 1
+            look.stir.set()
+            judge(look, arrival)
+
+        most = max(1, int(self._session.around.settings.wheel_memory_bytes / self._hands.largest))
+        await channel.consume(queue, tag, min(PREFETCH, most), receive)
+        try:
+            await self._until_enough(queue, look)
+        finally:
+            await channel.cancel(tag)
+            for arrival in reversed(look.kept):
+                await channel.release(arrival.tag)
+
+    async def _until_enough(self, queue: str, look: Look) -> None:
+        """Wait until the queue is drained, or enough was seen that is not overdue."""
+        while len(look.kept) <= LOOK_THROUGH and look.seen < look.limit:
+            look.stir.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_QUIET_SECONDS):
+                    await look.stir.wait()
+                continue
+            # No arrival for a while: drained, or the prefetch is full of what is under way.
+            if not await self._session.declarer.count(queue):
+                return
+
+    def _judge(self, look: Look, arrival: Arrival) -> None:
+        due = due_of(arrival)
+        if due is not None and due > self._clock.now():
+            look.kept.append(arrival)
+        else:
+            look.taken += 1
+            self._hands.take(arrival, look.source)
+
+    def _reroute(self, look: Look, arrival: Arrival) -> None:
+        """Send a message that found no queue where it belongs, if that is ours again."""
+        out = self._home(arrival)
+        if out is None:
+            look.kept.append(arrival)
+        else:
+            look.taken += 1
+            self._hands.spawn(self._send(arrival, out))
+
+    def _home(self, arrival: Arrival) -> Outgoing | None:
+        """Build the publish that brings it where it was meant for; None when it has to stay."""
+        topology = self._topology
+        if arrival.exchange == topology.work and arrival.key in self._known:
+            return moved(arrival, topology.work, arrival.key, {})
+        due = due_of(arrival)
+        if arrival.exchange != topology.wait or due is None or queue_of(arrival) not in self._known:
+            return None
+        slot = self._policy.place_next(due, self._clock.now())
+        if slot.level not in self.levels:
+            return None
+        return moved(arrival, topology.wait, slot_key(slot.level, slot.position), {})
+
+    async def _send(self, arrival: Arrival, out: Outgoing) -> None:
+        await self._session.publish(out)
+        await arrival.channel.ack(arrival.tag)
+
+    async def _own_channel(self) -> Channel:
+        """Open one for all sweeps, never closed: the executor may hold what came by it."""
+        if self._channel is None:
+            self._channel = await self._session.channel("the sweeps")
+        return self._channel
+
+    async def _until_next(self) -> None:
+        """Sleep until the next sweep is due, or the wall clock has stepped."""
+        offset = self._clock.now() - self._clock.monotonic()
+        end = self._clock.monotonic() + EVERY_SECONDS
+        while self._clock.monotonic() < end:
+            await self._clock.sleep(min(1.0, EVERY_SECONDS))
+            if abs(self._clock.now() - self._clock.monotonic() - offset) > CLOCK_STEP_SECONDS:
+                self._trusted.clear()
+                return
+
+    def _nearest(self, level: int, position: int) -> Slot:
+        """Find the slot of the coming lap that uses this queue."""
+        index = self._policy.slot(level, self._clock.now()).index
+        return Slot(level, index + (position - index) % self._policy.ring)
+
+    def _is_news(self, queue: str, ready: int) -> bool:
+        known, at = self._trusted.get(queue, (0, self._clock.monotonic()))
+        return ready > 0 and (known != ready or self._clock.monotonic() - at > TRUST_SECONDS)
+
+    def _trust(self, queue: str, ready: int) -> None:
+        self._trusted[queue] = (ready, self._clock.monotonic())

@@ -1,0 +1,106 @@
+"""Settings become a daemon: the only module that names implementations."""
+
+import asyncio
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from webhook_runner import __version__
+from webhook_runner.broker.rabbitmq import RabbitBroker
+from webhook_runner.config.loader import Loaded
+from webhook_runner.dispatch.extend import ExtendingDispatcher
+from webhook_runner.dispatch.http import HttpDispatcher
+from webhook_runner.engine.queues import Queues
+from webhook_runner.observe.fanout import Fanout
+from webhook_runner.observe.log import LogObserver, configure
+from webhook_runner.observe.metrics import MetricsObserver
+from webhook_runner.observe.redact import Redaction, clean
+from webhook_runner.ports import Broker, Dispatcher
+from webhook_runner.process.clock import SystemClock, dice, task_id
+from webhook_runner.process.daemon import Daemon, Parts
+from webhook_runner.process.extensions import load_extensions
+from webhook_runner.process.failpoints import FailingBroker, FailingDispatcher, Failpoints
+from webhook_runner.process.notify import Notifier
+from webhook_runner.process.readiness import Bell
+from webhook_runner.settings import Settings
+from webhook_runner.task.event import DaemonStarted, Warned
+
+
+def serve(reread: Callable[[], Loaded]) -> int:
+    """Run the daemon of the configuration that ``reread`` answers. Returns the exit code.
+
+    Raises:
+        ConfigError: the configuration is wrong; nothing was started.
+
+    """
+    loaded = reread()
+
+    async def main() -> int:
+        return await compose(loaded, reread).run()
+
+    return _run(main())
+
+
+def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
+    """Wire every part by hand. Raises ConfigError."""
+    settings, clock, bell = loaded.settings, SystemClock(), Bell()
+    log = LogObserver(
+        configure(settings.log, redaction=_secrets(settings)), metadata=settings.log.metadata
+    )
+    metrics = MetricsObserver(__version__, settings.queues)
+    observer = Fanout(log, metrics, bell)
+    rabbit = RabbitBroker(
+        settings.broker, settings.servers, tuple(settings.queues), clock, observer
+    )
+    http = HttpDispatcher(settings.egress)
+    extending = ExtendingDispatcher(http, load_extensions(settings.queues))
+
+    def adopt(fresh: Settings) -> None:
+        extending.adopt(load_extensions(fresh.queues))
+        metrics.set_queues(fresh.queues)
+        for name, queue in fresh.queues.items():
+            http.configure(name, queue.concurrency, queue.allow_hosts)
+
+    adopt(settings)
+    broker, dispatcher = _armed(rabbit, extending)
+    queues = Queues(settings, broker, dispatcher, observer, clock, dice(), task_id)
+    parts = Parts(rabbit, broker, dispatcher, queues, observer, metrics, bell, Notifier())
+    _introduce(loaded, observer)
+    return Daemon(settings, parts, reread, adopt)
+
+
+def _introduce(loaded: Loaded, observer: Fanout) -> None:
+    settings = loaded.settings
+    where = str(loaded.path) if loaded.path else "defaults (no configuration file)"
+    server = ", ".join(clean(server) for server in settings.servers)
+    queues = tuple(settings.queues)
+    observer.notice(DaemonStarted(__version__, where, server, settings.api.listen, queues))
+    for warning in loaded.warnings:
+        observer.notice(Warned(warning, warning))
+
+
+def _secrets(settings: Settings) -> Redaction:
+    """Register what must never show in a line, wherever it may turn up."""
+    redaction = Redaction()
+    for queue in settings.queues.values():
+        for value in queue.headers.values():
+            redaction.register_secret(value)
+    return redaction
+
+
+def _armed(broker: Broker, dispatcher: Dispatcher) -> tuple[Broker, Dispatcher]:
+    text = os.environ.get("WEBHOOK_RUNNER_FAILPOINTS", "")
+    if not text:
+        return broker, dispatcher
+    points = Failpoints.parse(text)
+    return FailingBroker(broker, points), FailingDispatcher(dispatcher, points)
+
+
+def _run(main: Coroutine[Any, Any, int]) -> int:
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if importlib.util.find_spec("uvloop"):
+        factory = importlib.import_module("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)

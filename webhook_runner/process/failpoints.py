@@ -1,0 +1,155 @@
+"""Crash at a stated point, armed only by WEBHOOK_RUNNER_FAILPOINTS: how the crash matrix is run.
+
+``park.after:2:kill`` ends the process right after the second park returned.
+"""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from dataclasses import dataclass
+
+from webhook_runner.errors import ConfigError
+from webhook_runner.ports import Broker, Consumer, Delivery, Dispatcher
+from webhook_runner.task.model import Envelope
+from webhook_runner.task.outcome import Outcome
+from webhook_runner.task.request import Request
+
+ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+POINTS = frozenset(
+    f"{call}.{side}"
+    for call in ("enqueue", "park", "bury", "quarantine", "ack", "dispatch", "receive")
+    for side in ("before", "after")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Failpoint:
+    point: str
+    nth: int
+    action: str
+
+
+class Failpoints:
+    """Counts how often each point was passed, and strikes at the armed ones."""
+
+    def __init__(self, armed: tuple[Failpoint, ...]) -> None:
+        self._armed = armed
+        self._passed: Counter[str] = Counter()
+
+    @classmethod
+    def parse(cls, text: str) -> "Failpoints":
+        """Read ``POINT:NTH:ACTION``, comma-separated. Raises ConfigError."""
+        return cls(tuple(_failpoint(word) for word in text.split(",") if word))
+
+    async def reach(self, point: str) -> None:
+        self.strike(point)
+        await asyncio.sleep(0)
+
+    def strike(self, point: str) -> None:
+        self._passed[point] += 1
+        for armed in self._armed:
+            if armed.point == point and armed.nth == self._passed[point]:
+                os.kill(os.getpid(), ACTIONS[armed.action])
+
+
+class FailingDispatcher:
+    """A dispatcher with failpoints around ``send``."""
+
+    def __init__(self, inner: Dispatcher, points: Failpoints) -> None:
+        self._inner = inner
+        self._points = points
+
+    async def send(self, request: Request, envelope: Envelope) -> Outcome:
+        await self._points.reach("dispatch.before")
+        outcome = await self._inner.send(request, envelope)
+        await self._points.reach("dispatch.after")
+        return outcome
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class FailingConsumer:
+    """A consumer with a failpoint where a delivery arrives."""
+
+    def __init__(self, inner: Consumer, points: Failpoints) -> None:
+        self._inner = inner
+        self._points = points
+
+    def receive(self, delivery: Delivery) -> None:
+        self._points.strike("receive.before")
+        self._inner.receive(delivery)
+        self._points.strike("receive.after")
+
+    def take_now(self, delivery: Delivery) -> bool:
+        return self._inner.take_now(delivery)
+
+
+class FailingBroker:
+    """A broker with failpoints around every publish and acknowledgement."""
+
+    def __init__(self, inner: Broker, points: Failpoints) -> None:
+        self._inner = inner
+        self._points = points
+
+    async def run(self) -> None:
+        await self._inner.run()
+
+    async def serve(self, queues: tuple[str, ...]) -> None:
+        await self._inner.serve(queues)
+
+    async def consume(self, queue: str, consumer: Consumer, prefetch: int) -> None:
+        await self._inner.consume(queue, FailingConsumer(consumer, self._points), prefetch)
+
+    async def stop_consuming(self, queue: str) -> None:
+        await self._inner.stop_consuming(queue)
+
+    async def enqueue(self, envelope: Envelope) -> None:
+        await self._points.reach("enqueue.before")
+        await self._inner.enqueue(envelope)
+        await self._points.reach("enqueue.after")
+
+    async def park(self, envelope: Envelope) -> None:
+        await self._points.reach("park.before")
+        await self._inner.park(envelope)
+        await self._points.reach("park.after")
+
+    async def bury(self, envelope: Envelope, summary: bytes) -> None:
+        await self._points.reach("bury.before")
+        await self._inner.bury(envelope, summary)
+        await self._points.reach("bury.after")
+
+    async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
+        await self._points.reach("quarantine.before")
+        await self._inner.quarantine(delivery, reason, explanation)
+        await self._points.reach("quarantine.after")
+
+    async def ack(self, delivery: Delivery) -> bool:
+        await self._points.reach("ack.before")
+        acked = await self._inner.ack(delivery)
+        await self._points.reach("ack.after")
+        return acked
+
+    async def release(self, delivery: Delivery) -> None:
+        await self._inner.release(delivery)
+
+    def is_lost(self, delivery: Delivery) -> bool:
+        return self._inner.is_lost(delivery)
+
+    async def writable(self) -> None:
+        await self._inner.writable()
+
+    async def drain(self) -> None:
+        await self._inner.drain()
+
+
+def _failpoint(word: str) -> Failpoint:
+    point, _, rest = word.partition(":")
+    nth, _, action = rest.partition(":")
+    if point not in POINTS or not nth.isdecimal() or action not in ACTIONS:
+        raise ConfigError(
+            f"WEBHOOK_RUNNER_FAILPOINTS: {word!r}: write POINT:NTH:ACTION with one of "
+            f"{', '.join(sorted(POINTS))} and one of {', '.join(ACTIONS)}"
+        )
+    return Failpoint(point, int(nth), action)

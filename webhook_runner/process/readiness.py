@@ -1,0 +1,57 @@
+"""Whether the daemon does its work: what /readyz and systemd are told."""
+
+import asyncio
+
+from webhook_runner.api.health import Readiness
+from webhook_runner.broker.rabbitmq import BrokerState
+from webhook_runner.engine.queues import Queues
+from webhook_runner.task.event import (
+    BrokerBlocked,
+    BrokerConnected,
+    BrokerLost,
+    BrokerUnblocked,
+    ConfigReloaded,
+    ConsumingChanged,
+    Event,
+)
+
+_SAYS_MORE = (
+    BrokerBlocked
+    | BrokerConnected
+    | BrokerLost
+    | BrokerUnblocked
+    | ConfigReloaded
+    | ConsumingChanged
+)
+
+
+class Bell:
+    """An observer that rings when readiness may have changed."""
+
+    def __init__(self) -> None:
+        self.rung = asyncio.Event()
+
+    def notice(self, event: Event) -> None:
+        if isinstance(event, _SAYS_MORE):
+            self.rung.set()
+
+
+def readiness(state: BrokerState, queues: Queues, *, draining: bool) -> Readiness:
+    """Ready means: connected, not blocked, every queue consumed or resting by its own limits."""
+    parts = {"broker": (state.blocked and f"blocked: {state.blocked}") or "ok"}
+    if not state.connected:
+        parts["broker"] = "not connected"
+    for name, consumer in queues.consumers.items():
+        parts[f"queue {name}"] = consumer.condition(consumed=name in state.consuming)
+    if draining:
+        parts["daemon"] = "draining"
+    return Readiness(all(text in {"ok", "resting"} for text in parts.values()), parts)
+
+
+def status(state: BrokerState, queues: Queues) -> str:
+    """Return the one line that ``systemctl status`` shows."""
+    consumed = f"{len(state.consuming)} of {len(queues.consumers)} queues consumed"
+    broker = "connected" if state.connected else "broker not connected"
+    if state.blocked:
+        broker = f"blocked by the broker: {state.blocked}"
+    return f"{broker}, {consumed}, {queues.in_flight} in flight"

@@ -1,0 +1,36 @@
+"""What a reload may change while work goes on, and what needs a restart."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from webhook_runner.settings import Settings
+
+FIXED = ("server", "broker", "api", "egress", "log")
+"""Parts of the settings that live as long as the process."""
+
+
+def applicable(old: Settings, new: Settings) -> Settings:
+    """Return the new settings with the parts that need a restart left as they were."""
+    return new.model_copy(update={name: getattr(old, name) for name in FIXED})
+
+
+def changes(old: Settings, new: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the dotted keys that change at once, and those that need a restart."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    changed = sorted(
+        key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
+    )
+    fixed = tuple(key for key in changed if key.partition(".")[0] in FIXED)
+    return tuple(key for key in changed if key not in fixed), fixed
+
+
+def _leaves(settings: Settings) -> Iterator[tuple[str, Any]]:
+    yield from _walk("", settings.model_dump())
+
+
+def _walk(prefix: str, value: object) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _walk(f"{prefix}.{key}" if prefix else str(key), inner)
+    else:
+        yield prefix, value
