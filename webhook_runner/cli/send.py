@@ -15,8 +15,8 @@ from webhook_runner.cli import wish
 from webhook_runner.cli.message import header_table, instant, message, messages, raw_json, read
 from webhook_runner.cli.option import ConfigOption, OutputOption, seconds
 from webhook_runner.cli.report import (
-    NOTHING_SENT,
     HELP,
+    NOTHING_SENT,
     CommandError,
     Exit,
     Output,

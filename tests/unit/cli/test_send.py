@@ -35,7 +35,8 @@ def test_the_options_become_a_message(run: Run, sent: list[Posting]) -> None:
     result = run(
         *("send", "http://h/x", "--id", "order-7", "--in", "1m30s", "--expires", "1999999999"),
         *("--max-retries", "3", "--method", "PUT", "--header", "X-A: 1", "--header", "X-B:2"),
-        *("--roll-back", "/undo", "--timeout", "5", "--metadata", "[1]", "--eta", "2026-01-01T00:00:00Z"),
+        *("--roll-back", "/undo", "--timeout", "5", "--metadata", "[1]"),
+        *("--eta", "2026-01-01T00:00:00Z"),
         *("--payload", '{"a": 1.0, "a b": 1e2}', "--queue", "mail"),
     )  # fmt: skip
     assert result.exit_code == 0, result.output
