@@ -1,6 +1,7 @@
 """Connections that go only where the guard lets them: resolve, check every answer, connect."""
 
 import asyncio
+import errno
 import select
 import socket
 import ssl
@@ -20,6 +21,14 @@ _READ_BYTES = 16_384
 _SHORTEST_TRY = 1.0
 _STALL_CHECK = 0.05
 _LARGE_WRITE = 65_536
+_WORDS = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.EHOSTUNREACH: "no route to the host",
+    errno.ENETUNREACH: "no route to the network",
+    errno.EMFILE: "too many open files in this process",
+    errno.ENFILE: "too many open files on this machine",
+    errno.EADDRNOTAVAIL: "no local port is free",
+}
 _STORES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine
     "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
@@ -136,6 +145,10 @@ class GuardedStream(httpcore2.AsyncNetworkStream):
         self._inner = inner
         self._encrypted = encrypted
         self._answered = False
+        # Asked for once: the pool looks at every idle connection before every request.
+        self._socket: socket.socket = inner.get_extra_info("socket")
+        self._poller = select.poll()
+        self._poller.register(self._socket.fileno(), select.POLLIN)
 
     async def read(
         self,
@@ -209,15 +222,10 @@ class GuardedStream(httpcore2.AsyncNetworkStream):
         await self._inner.aclose()
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - the library's signature
-        return self._inner.get_extra_info(info)
+        return self._is_readable() if info == "is_readable" else self._inner.get_extra_info(info)
 
     def _is_readable(self) -> bool:
-        sock: socket.socket | None = self._inner.get_extra_info("socket")
-        if sock is None or sock.fileno() < 0:
-            return True
-        poller = select.poll()
-        poller.register(sock.fileno(), select.POLLIN)
-        return bool(poller.poll(0))
+        return self._socket.fileno() < 0 or bool(self._poller.poll(0))
 
 
 def _tls_failure(error: Exception, host: str) -> Exception:
@@ -232,6 +240,7 @@ def _connect_failure(error: Exception, address: str, port: int) -> AttemptError:
     innermost: BaseException = error
     while (cause := innermost.__cause__ or innermost.__context__) is not None:
         innermost = cause
-    words = getattr(innermost, "strerror", None) or str(innermost) or type(innermost).__name__
+    number = getattr(innermost, "errno", None) or 0
+    words = _WORDS.get(number) or errno.errorcode.get(number) or str(innermost)
     trouble = Trouble.RESOURCE if is_exhaustion(innermost) else Trouble.CONNECT
     return AttemptError(trouble, f"{address}:{port}: {words}")

@@ -71,7 +71,7 @@ def _parse(text: str) -> Proxy:
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
     except ValueError:
         raise wrong from None
-    if not port or not parts.hostname:
+    if parts.scheme not in _DEFAULT_PORTS or not port or not parts.hostname:
         raise wrong
     host = canonical_host(parts.hostname)
     auth = None

@@ -58,16 +58,20 @@ class _Stamp:
 
 
 class _Render:
-    """Makes the line; only one that shows a secret is looked at piece by piece."""
+    """Makes the line; a JSON line is looked at piece by piece only if it shows a secret.
+
+    The other forms escape in ways of their own, so their lines are always looked at that way.
+    """
 
     def __init__(self, render: Rendered, redaction: Redaction) -> None:
         self._render = render
         self._redaction = redaction
 
     def __call__(self, _logger: object, _level: str, fields: MutableMapping[str, Any]) -> str:
-        line = self._render(dict(fields))
-        if not self._redaction.shows_in(line):
-            return line
+        if self._render is _json:
+            line = self._render(fields)
+            if not self._redaction.shows_in(line):
+                return line
         masked = {key: self._redaction.scrub(value) for key, value in fields.items()}
         return self._render(masked)
 
