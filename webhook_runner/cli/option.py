@@ -20,8 +20,9 @@ ConfigOption = Annotated[
 ]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Form of what is printed.")]
 
-_DURATION = re.compile(r"^(?:\d+(?:\.\d+)?[smhdw])+$")
-_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+", re.ASCII)
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
+_NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -32,8 +33,8 @@ def seconds(text: str) -> float:
         typer.BadParameter: anything else.
 
     """
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if _NUMBER.fullmatch(text):
         return float(text)
-    if not _DURATION.match(text):
+    if not _DURATION.fullmatch(text):
         raise typer.BadParameter(f"{text!r} is no duration such as 90, 5m, 1h30m or 2d")
     return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _PART.findall(text))

@@ -15,6 +15,7 @@ from webhook_runner.errors import (
 
 HELP = {"help_option_names": ["-h", "--help"]}
 """Context settings of every command."""
+NOTHING_SENT = "nothing was sent; the daemon would set this message aside"
 
 
 class Exit(IntEnum):
@@ -68,7 +69,7 @@ def _meaning(error: Exception) -> tuple[Exit, str]:
         case ConfigError():
             return Exit.USAGE, "`webhook-runner config example` shows every key with its default"
         case InvalidTaskError():
-            return Exit.USAGE, "nothing was sent; the daemon would set this message aside"
+            return Exit.USAGE, NOTHING_SENT
         case UnknownQueueError():
             return Exit.NOT_FOUND, "the daemon makes its queues; configure it there and start it"
         case BrokerUnavailableError():

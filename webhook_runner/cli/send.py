@@ -6,16 +6,17 @@ import sys
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Annotated
 
 import msgspec
 import typer
 
-from webhook_runner.broker.send import Outgoing, send
+from webhook_runner.broker.send import Posting, send
+from webhook_runner.cli import wish
 from webhook_runner.cli.message import header_table, instant, message, messages, raw_json, read
 from webhook_runner.cli.option import ConfigOption, OutputOption, seconds
 from webhook_runner.cli.report import (
     HELP,
+    NOTHING_SENT,
     CommandError,
     Exit,
     Output,
@@ -46,41 +47,22 @@ app = typer.Typer(add_completion=False)
 
 @app.command("send", context_settings=HELP, epilog=EXAMPLES)
 def send_tasks(
-    url: Annotated[
-        str | None,
-        typer.Argument(help="URL or path to call, or - for messages from stdin.", metavar="URL"),
-    ] = None,
-    payload: Annotated[
-        str | None, typer.Option(metavar="JSON", help="Payload; @FILE or - reads it.")
-    ] = None,
-    text: Annotated[str | None, typer.Option(help="Payload that is plain text.")] = None,
-    countdown: Annotated[float | None, typer.Option(metavar="S", help="Seconds to wait.")] = None,
-    wait: Annotated[
-        str | None, typer.Option("--in", metavar="TIME", help="The same as 90, 5m, 1h30m or 2d.")
-    ] = None,
-    eta: Annotated[
-        str | None, typer.Option(metavar="T", help="Earliest time: epoch seconds or RFC 3339.")
-    ] = None,
-    expires: Annotated[
-        str | None, typer.Option(metavar="T", help="No attempt starts after this time.")
-    ] = None,
-    max_retries: Annotated[int | None, typer.Option(metavar="N", help="-1: for ever.")] = None,
-    method: Annotated[str | None, typer.Option(help="POST when not given.")] = None,
-    header: Annotated[list[str] | None, typer.Option(metavar="'K: V'", help="May repeat.")] = None,
-    roll_back: Annotated[
-        str | None, typer.Option(metavar="URL", help="Called when the task fails for good.")
-    ] = None,
-    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Else the default.")] = None,
-    timeout: Annotated[
-        float | None, typer.Option(metavar="S", help="Seconds for a request.")
-    ] = None,
-    metadata: Annotated[str | None, typer.Option(metavar="JSON", help="Kept, not sent.")] = None,
-    task_id: Annotated[
-        str | None, typer.Option("--id", help="Letters, digits, - and _; else made.")
-    ] = None,
-    file: Annotated[
-        str | None, typer.Option("--file", "-f", help="Whole messages: JSON, an array or NDJSON.")
-    ] = None,
+    url: wish.Url = None,
+    payload: wish.Payload = None,
+    text: wish.Text = None,
+    countdown: wish.Countdown = None,
+    wait: wish.In = None,
+    eta: wish.Eta = None,
+    expires: wish.Expires = None,
+    max_retries: wish.MaxRetries = None,
+    method: wish.Method = None,
+    header: wish.Header = None,
+    roll_back: wish.RollBack = None,
+    queue: wish.Queue = None,
+    timeout: wish.Timeout = None,
+    metadata: wish.Metadata = None,
+    task_id: wish.Id = None,
+    file: wish.File = None,
     config: ConfigOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -99,14 +81,21 @@ def send_tasks(
         "roll_back": roll_back,
         "metadata": metadata and raw_json(metadata, sys.stdin.buffer, "--metadata"),
     }
-    settings = load(config, os.environ).settings
     bodies = _bodies(file or ("-" if url == "-" else None), fields)
-    outgoing = [_checked(body, queue, settings, number) for number, body in enumerate(bodies, 1)]
-    asyncio.run(_send(settings, outgoing, output))
+    _send_all(load(config, os.environ).settings, bodies, queue, output)
+
+
+def _send_all(
+    settings: Settings, bodies: Sequence[bytes], queue: str | None, output: Output
+) -> None:
+    first = 1 if len(bodies) > 1 else 0
+    numbered = enumerate(bodies, first)
+    postings = [_checked(body, queue, settings, number) for number, body in numbered]
+    asyncio.run(_send(settings, postings, output))
 
 
 def _bodies(source: str | None, fields: dict[str, object]) -> Sequence[bytes]:
-    given = [name for name, value in fields.items() if value not in {None, "-"}]
+    given = [name for name, value in fields.items() if value is not None and value != "-"]
     if source is None:
         if fields["url"] is None:
             raise CommandError("a URL is missing", "name one, or --file FILE, or -", Exit.USAGE)
@@ -131,8 +120,11 @@ def _countdown(countdown: float | None, wait: str | None) -> float | None:
     return countdown if wait is None else seconds(wait)
 
 
-def _checked(body: bytes, queue: str | None, settings: Settings, number: int) -> Outgoing:
-    """Return the message with its id and queue; the daemon's verdict on it comes first."""
+def _checked(body: bytes, queue: str | None, settings: Settings, number: int) -> Posting:
+    """Return the message with its id and queue; the daemon's verdict on it comes first.
+
+    ``number`` is its place among many, 0 for the only one.
+    """
     home = queue or _named_queue(body) or settings.default_queue
     policy = settings.queues.get(home, QueueSettings())
     rules = Rules(
@@ -146,13 +138,14 @@ def _checked(body: bytes, queue: str | None, settings: Settings, number: int) ->
             Message(body), home, now=time.time(), rules=rules, make_id=lambda: str(uuid.uuid4())
         )
     except InvalidTaskError as error:
-        error.add_note(f"message {number}")
-        raise
+        if number == 0:
+            raise
+        raise CommandError(f"message {number}: {error}", NOTHING_SENT, Exit.USAGE) from error
     task = decoded.envelope.task
     warn(decoded.warnings)
     if task.url.startswith("/") and not (policy.base_url or settings.base_url):
         warn(["the url is a path and this configuration has no base_url; the daemon needs one"])
-    return Outgoing(home, task.id, body)
+    return Posting(home, task.id, body)
 
 
 def _named_queue(body: bytes) -> str | None:
@@ -164,18 +157,18 @@ def _named_queue(body: bytes) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
-async def _send(settings: Settings, outgoing: Sequence[Outgoing], output: Output) -> None:
-    sent: list[Outgoing] = []
+async def _send(settings: Settings, postings: Sequence[Posting], output: Output) -> None:
+    sent: list[Posting] = []
     try:
-        async for each in send(settings.servers, settings.broker, outgoing):
+        async for each in send(settings.servers, settings.broker, postings):
             sent.append(each)  # noqa: PERF401 - what was sent before an error is told
     finally:
         _print(sent, output)
-        if sent and len(sent) < len(outgoing):
-            warn([f"{len(sent)} of {len(outgoing)} messages were sent"])
+        if sent and len(sent) < len(postings):
+            warn([f"{len(sent)} of {len(postings)} messages were sent"])
 
 
-def _print(sent: Sequence[Outgoing], output: Output) -> None:
+def _print(sent: Sequence[Posting], output: Output) -> None:
     if output is Output.JSON:
         print_json([{"id": each.id, "queue": each.queue} for each in sent])
     elif len(sent) == 1:

@@ -21,7 +21,7 @@ EXAMPLES = """Examples:
 app = typer.Typer(add_completion=False)
 
 
-@app.command(context_settings=HELP, epilog=EXAMPLES)
+@app.command("serve", context_settings=HELP, epilog=EXAMPLES)
 def serve(
     config: ConfigOption = None,
     log_level: Annotated[
@@ -33,6 +33,6 @@ def serve(
         typer.Option(help="Overrides log.format of the file.", show_default=False),
     ] = None,
 ) -> None:
-    """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
+    """Run the daemon in the foreground until SIGTERM or Ctrl-C; SIGHUP reads the file anew."""
     overrides = {"log.level": log_level, "log.format": log_format}
     raise typer.Exit(compose.serve(lambda: load(config, os.environ, overrides)))

@@ -75,17 +75,17 @@ def _value(path: Path, text: str) -> object:
 
 
 def _unknown(name: str, queues: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(name, list(_names(queues)), n=1, cutoff=0.6)
-    hint = (
-        f"; did you mean {close[0]}?" if close else "; `check-config --print` shows every setting"
-    )
-    return f"{name}: no setting has this name{hint}"
+    close = difflib.get_close_matches(name.removeprefix(PREFIX), list(_names(queues)), n=1)
+    right = "check-config --print shows every setting"
+    hint = f"did you mean {PREFIX}{close[0]}?" if close else right
+    shown = name if name.isprintable() else ascii(name)
+    return f"{shown}: no setting has this name; {hint}"
 
 
 def _names(queues: tuple[str, ...]) -> Iterator[str]:
-    yield from (PREFIX + path for path in _paths_in(Settings))
+    yield from _paths_in(Settings)
     for queue in queues or ("default",):
-        yield from (f"{PREFIX}QUEUES__{_spelled(queue)}__{key}" for key in _paths_in(QueueSettings))
+        yield from (f"QUEUES__{_spelled(queue)}__{key}" for key in _paths_in(QueueSettings))
 
 
 def _paths_in(section: type[Section]) -> Iterator[str]:

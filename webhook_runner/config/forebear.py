@@ -61,8 +61,10 @@ Line = Blank | Heading | Pair | Unreadable
 
 def read_lines(text: str) -> Iterator[Line]:
     """Yield what every line of an old file says; nothing is left out."""
-    for number, raw in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
-        yield _line(number, raw.strip())
+    for number, raw in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+        # TOML allows no control characters, not even in comments.
+        clean = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in raw)
+        yield _line(number, clean.strip())
 
 
 def _line(number: int, text: str) -> Line:
@@ -85,7 +87,7 @@ def old_syntax(path: Path, text: str, number: int) -> tuple[str, ...]:
     right = _in_toml(said) if said else ""
     if not right:
         return ()
-    shown = _PASSWORD.sub(r"\1***@", text.splitlines()[number - 1].strip())
+    shown = _PASSWORD.sub(r"\1***@", text.split("\n")[number - 1].strip())
     right = _PASSWORD.sub(r"\1***@", right)
     advice = "" if _TOML_QUEUES.search(text) else f"; `{COMMAND} {path}` prints the whole file anew"
     return (f"{path}:{number}: taskqueue's old syntax: {shown} - in TOML: {right}{advice}",)
@@ -98,6 +100,6 @@ def _in_toml(line: Line) -> str:
         case Pair(key=key, value=value, was_quoted=False) if key in {*QUEUE_KEYS, "server"}:
             text = value if _NUMBER.match(value) else basic_string(value)
             return f"{key} = {text}"
-        case Heading(name=name) if quoted(name) != name:
+        case Heading(name=name) if " " in name:
             return f"[queues.{quoted(name)}]"
     return ""

@@ -42,8 +42,10 @@ class Origins:
 
     def told(self, finding: Finding) -> str:
         """Return the finding as one line: place, table, key, text."""
-        places = [self.of(path) for path in (finding.path, *finding.involves)]
-        place = next((each for each in places if each != DEFAULT), self.home)
+        paths = (finding.path, *finding.involves)
+        exact = [self.places[path] for path in paths if path in self.places]
+        near = [self.of(path) for path in paths]
+        place = next((each for each in (*exact, *near) if each != DEFAULT), self.home)
         *table, key = finding.path
         inside = f"[{dotted(tuple(table))}] " if table else ""
         return f"{place}: {inside}{quoted(key)}: {finding.text}"

@@ -6,11 +6,10 @@ from webhook_runner.config.place import Finding, Path, basic_string
 from webhook_runner.config.shapes import (
     base_url_problem,
     broker_url_problem,
-    egress_problem,
     header_problem,
-    host_problem,
     listen_problem,
     proxy_problem,
+    rule_problem,
 )
 from webhook_runner.settings import EgressSettings, QueueSettings, Settings
 
@@ -68,10 +67,12 @@ def _above(table: Path, low: str, high: str, section: object) -> Finding:
 
 
 def _egress(egress: EgressSettings) -> Iterator[Finding]:
-    for key in ("allow", "deny", "no_proxy"):
+    for key in ("allow", "deny"):
         for entry in getattr(egress, key):
-            problem = egress_problem(entry)
-            yield from _if(("egress", key), problem and f"{basic_string(entry)}: {problem}")
+            yield from _if(("egress", key), rule_problem(entry))
+    for entry in egress.no_proxy:
+        if entry != "*":
+            yield from _if(("egress", "no_proxy"), rule_problem(entry.removeprefix(".")))
     if egress.proxy:
         yield from _if(("egress", "proxy"), proxy_problem(egress.proxy))
 
@@ -94,8 +95,7 @@ def _queue(name: str, queue: QueueSettings, prefix: str) -> Iterator[Finding]:
     yield from _waits(table, queue)
     yield from _base_url((*table, "base_url"), queue.base_url)
     for host in queue.allow_hosts:
-        problem = host_problem(host)
-        yield from _if((*table, "allow_hosts"), problem and f"{basic_string(host)}: {problem}")
+        yield from _if((*table, "allow_hosts"), rule_problem(host))
     for header, value in queue.headers.items():
         yield from _if((*table, "headers", header), header_problem(header, value))
     names = [header.lower() for header in queue.headers]

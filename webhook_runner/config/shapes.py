@@ -4,22 +4,13 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
+from webhook_runner.dispatch.guard import parse_rule
+from webhook_runner.errors import InvalidTaskError
+from webhook_runner.task.header import check_headers
+
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"^(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\.?$")
-_TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
-_FIELD_VALUE = re.compile(
-    r"^[\x21-\x7e\x80-\xff](?:[\x20-\x7e\x80-\xff\t]*[\x21-\x7e\x80-\xff])?$|^$"
-)
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ENTRY = re.compile(
-    r"^(?P<place>\[[^\]]*\](?:/\d+)?|[^:]*|[^:]*(?::[^:]*){2,})(?::(?P<port>\d+))?$"
-)
-_OURS = re.compile(
-    r"^(?:webhook-runner-.*|wr-.*|host|content-length|transfer-encoding|connection"
-    r"|keep-alive|proxy-authenticate|proxy-authorization|proxy-connection|te"
-    r"|trailer|upgrade)$",
-    re.IGNORECASE,
-)
 _LAST_PORT = 65535
 
 
@@ -88,55 +79,22 @@ def _split(url: str) -> SplitResult | None:
     return None if port == 0 or parts.netloc.endswith(":") else parts
 
 
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_host(text: str) -> bool:
     if ":" in text:
-        return _network_problem(text) == ""
+        return _is_address(text)
     try:
         name = text.encode("idna").decode() if not text.isascii() else text
     except UnicodeError:
         return False
     return len(name) <= 253 and bool(_HOST.match(name))  # noqa: PLR2004 - the longest name DNS has
-
-
-def host_problem(text: str) -> str:
-    return (
-        "" if _is_host(text) else "no host name; write one such as api.example.com or *.example.com"
-    )
-
-
-def egress_problem(entry: str) -> str:
-    """Return what is wrong with an allow or deny entry: network or host, and port after a colon."""
-    match = _ENTRY.match(entry)
-    place = match["place"] if match else ""
-    port = match["port"] if match else None
-    if not place and port is None:
-        return _ENTRY_FORM
-    if port is not None and not 1 <= int(port[:9]) <= _LAST_PORT:
-        return f"{port} is no port from 1 to {_LAST_PORT}"
-    bare = place.replace("[", "").replace("]", "")
-    if ":" in bare or "/" in bare or re.fullmatch(r"[\d.]+", bare):
-        return _network_problem(bare)
-    return "" if not bare or _is_host(bare) else _ENTRY_FORM
-
-
-_ENTRY_FORM = (
-    'write a network "10.0.0.0/8", an address "::1", a host "api.example.com" or "*.example.com",'
-    ' each with an optional ":port", or a port alone ":443"'
-)
-
-
-def _network_problem(text: str) -> str:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError:
-        pass
-    else:
-        return ""
-    try:
-        network = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return f"{text!r} is no address or network; {_ENTRY_FORM}"
-    return f'{text} is an address inside a network; write "{network}" for the network'
 
 
 def listen_problem(text: str) -> str:
@@ -145,10 +103,18 @@ def listen_problem(text: str) -> str:
 
 
 def header_problem(name: str, value: str) -> str:
-    if not _TOKEN.match(name):
-        return "no header name: letters, digits and dashes"
-    if _OURS.match(name):
-        return "this header is set by webhook_runner itself and cannot be configured"
-    if not _FIELD_VALUE.match(value):
-        return "the value has a line break, control character, space at an end or non-Latin letter"
+    """Return what is wrong with a header, by the rule that the headers of tasks obey too."""
+    try:
+        check_headers({name: value})
+    except InvalidTaskError as error:
+        return str(error).removeprefix(f"{error.field}: ")
+    return ""
+
+
+def rule_problem(entry: str) -> str:
+    """Return what is wrong with an entry of allow, deny, no_proxy or allow_hosts."""
+    try:
+        parse_rule(entry)
+    except ValueError as error:
+        return str(error)
     return ""

@@ -78,7 +78,7 @@ def _explained(path: Path, text: str, error: tomli.TOMLDecodeError) -> tuple[str
     if old:
         return old
     where = f"{path}:{error.lineno}: column {error.colno}"
-    if error.pos >= len(text.rstrip()):
+    if error.pos >= len(text.rstrip()) and not error.msg.startswith("Cannot"):
         return (f"{where}: {error.msg}; the file ends in the middle: is it still being written?",)
     hint = next((right for wrong, right in _MANGLED.items() if error.msg.startswith(wrong)), "")
     return (f"{where}: {error.msg}{': ' + hint if hint else ''}",)
