@@ -1,12 +1,28 @@
-"""How many retries a task is allowed: its own wish, capped by its queue."""
+"""How many retries a task has, from its own wish and the cap of its queue."""
 
 from webhook_runner.settings import QueueSettings
+from webhook_runner.task.model import Envelope, Kind
 
 
 def retries_allowed(max_retries: int | None, queue: QueueSettings) -> int | None:
-    """Return the number of retries after the first attempt, or None for ever."""
-    counted = [n for n in (max_retries, queue.retry_limit) if n is not None and n >= 0]
-    if not counted:
-        return None
-    allowed = min(counted)
-    return max(allowed - 1, 0) if queue.max_retries_counts == "attempts" else allowed
+    """Return how many retries may follow the first attempt, or None for any number.
+
+    ``max_retries`` None or -1 leaves it to the queue; a finite ``retry_limit`` caps it. With
+    ``max_retries_counts = "attempts"`` the limit means requests in all, and one is always made.
+    """
+    limit = _smaller(max_retries, queue.retry_limit)
+    if limit is None or queue.max_retries_counts == "retries":
+        return limit
+    return max(limit - 1, 0)
+
+
+def retries_of(envelope: Envelope, queue: QueueSettings) -> int | None:
+    """Return the same for a task on its way: a roll-back has ``rollback_retry_limit`` instead."""
+    if envelope.kind is Kind.ROLLBACK:
+        return _smaller(None, queue.rollback_retry_limit)
+    return retries_allowed(envelope.task.max_retries, queue)
+
+
+def _smaller(wish: int | None, cap: int) -> int | None:
+    limits = [limit for limit in (wish, cap) if limit is not None and limit >= 0]
+    return min(limits, default=None)
