@@ -9,7 +9,7 @@ from webhook_runner.policy.answer import (
     retry_after,
     retry_order,
 )
-from webhook_runner.policy.backoff import backoff, fixed_schedule, sidekiq, standard
+from webhook_runner.policy.backoff import LEAST, backoff, fixed_schedule, sidekiq, standard
 from webhook_runner.policy.follow import rollback, summary
 from webhook_runner.policy.verdict import (
     Complete,
@@ -22,7 +22,7 @@ from webhook_runner.policy.verdict import (
     Why,
 )
 from webhook_runner.settings import QueueSettings
-from webhook_runner.task.limit import retries_allowed
+from webhook_runner.task.limit import retries_of
 from webhook_runner.task.model import Envelope, Failure, Kind
 from webhook_runner.task.outcome import (
     Interrupted,
@@ -118,7 +118,7 @@ def _after_failure(
         return _fail(envelope, "retries_exhausted", outcome, queue, now)
     delay = wait_before(envelope.attempt + envelope.uncounted, queue, u)
     if asked is not None:
-        delay = min(asked, queue.retry_after_max)
+        delay = max(LEAST, min(asked, queue.retry_after_max))
     elif isinstance(outcome, Responded):
         delay = max(delay, retry_after(outcome, queue, now))
     again = _again(envelope, now + delay)
@@ -132,10 +132,7 @@ def _after_failure(
 
 
 def _used_up(envelope: Envelope, queue: QueueSettings) -> bool:
-    if envelope.kind is Kind.ROLLBACK:
-        allowed = None if queue.rollback_retry_limit < 0 else queue.rollback_retry_limit
-    else:
-        allowed = retries_allowed(envelope.task.max_retries, queue)
+    allowed = retries_of(envelope, queue)
     return allowed is not None and envelope.attempt > allowed
 
 

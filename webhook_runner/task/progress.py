@@ -12,6 +12,7 @@ HEADER_VERSION = 1
 MAX_ERROR_CHARS = 256
 MAX_TEXT_CHARS = 512
 MAX_COUNT = 2**31 - 1
+MAX_RUN = 2**53 - 1  # a run is numbered by the millisecond of its first receipt
 MAX_EPOCH_MS = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 
 _ID = re.compile(r"[A-Za-z0-9_~-]{1,255}")
@@ -131,7 +132,7 @@ def read_progress(headers: Mapping[str, HeaderValue]) -> Progress | None:
         first_at=_needed(_seconds(headers, "wr-first"), "wr-first"),
         due_at=_needed(_seconds(headers, "wr-due"), "wr-due"),
         kind=_kind(headers),
-        run=_needed(_integer(headers, "wr-run", 1), "wr-run"),
+        run=_needed(_integer(headers, "wr-run", 1, MAX_RUN), "wr-run"),
         attempt=_needed(_integer(headers, "wr-attempt", 1), "wr-attempt"),
         gen=_needed(_integer(headers, "wr-gen"), "wr-gen"),
         doubtful=bool(_integer(headers, "wr-doubtful", 0, 1)),
