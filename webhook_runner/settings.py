@@ -9,7 +9,7 @@ from webhook_runner.values import Codes, parse_codes, parse_rate, parse_seconds_
 
 QUEUE_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$"
 
-Rate = Annotated[float, BeforeValidator(parse_rate)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=True), BeforeValidator(parse_rate)]
 SuccessCodes = Annotated[Codes, BeforeValidator(parse_codes)]
 Delays = Annotated[tuple[float, ...], BeforeValidator(parse_seconds_list)]
 Positive = Annotated[float, Field(gt=0)]
@@ -26,7 +26,7 @@ class QueueSettings(Section):
     """The policy of one queue. Durations are seconds, rates are tasks per second."""
 
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 10
-    rate: Annotated[Rate, Field(gt=0, allow_inf_nan=True)] = float("inf")
+    rate: Rate = float("inf")
     bucket_size: Annotated[float, Field(ge=0)] = 0
     retry_limit: Annotated[int, Field(ge=-1)] = -1
     min_backoff_seconds: Annotated[float, Field(ge=0)] = 1

@@ -187,11 +187,9 @@ class Passage:
 
     async def enter(self, *, alone: bool) -> bool:
         """Wait for the limits. False when the queue takes no more work now."""
+        self._entered = self._entered or await self.lane.gate.enter()
         if self._entered:
             await self.lane.gate.warn_if_dry()
-        else:
-            self._entered = await self.lane.gate.enter()
-        if self._entered:
             await self._crowd.enter(alone=alone)
             self._in_crowd, self._alone = True, alone
         return self._entered

@@ -95,7 +95,10 @@ class Gate:
         return False
 
     async def enter(self) -> bool:
-        """Wait for a slot and a token. False when the gate was closed, or ran dry, meanwhile."""
+        """Wait for a slot and a token. False when the gate was closed, or ran dry, meanwhile.
+
+        Who has entered calls ``warn_if_dry`` before anything else.
+        """
         if self._is_closed or not await self._slots.take():
             return False
         try:
@@ -106,7 +109,6 @@ class Gate:
         except asyncio.CancelledError:
             self._slots.give_back()
             raise
-        await self.warn_if_dry()
         return True
 
     async def warn_if_dry(self) -> None:
