@@ -83,7 +83,7 @@ class Executor:
         if not await passage.enter(alone=envelope.alone > 0):
             return envelope, Release()
         await self._broker.writable()
-        if self._broker.is_lost(delivery):
+        if self._broker.is_lost(delivery) or not passage.lane.gate.is_open:
             return envelope, Release()
         # Time has passed at the gate: the task may have expired, its destination be paused.
         admission = self._admit(delivery, envelope, passage.lane)

@@ -81,6 +81,10 @@ class Gate:
     def used(self) -> int:
         return self._slots.used
 
+    @property
+    def is_open(self) -> bool:
+        return not self._is_closed
+
     def wait(self) -> float:
         """Seconds until a token is there."""
         return self._tokens.wait(self._clock.monotonic())
