@@ -51,6 +51,7 @@ class MemoryBroker:
         self.dead: list[tuple[Envelope, bytes]] = []
         self.invalid: list[tuple[Delivery, str, str]] = []
         self.published: list[tuple[str, Envelope]] = []
+        self.log: list[tuple[str, str]] = []  # every call that changes something, in order
 
     # -- what a test does to it
 
@@ -116,11 +117,13 @@ class MemoryBroker:
     async def enqueue(self, envelope: Envelope) -> None:
         await self._writable.wait()
         self.published.append(("work", envelope))
+        self.log.append(("enqueue", envelope.task.id))
         self._enqueue(envelope)
 
     async def park(self, envelope: Envelope) -> None:
         await self._writable.wait()
         self.published.append(("wait", envelope))
+        self.log.append(("park", envelope.task.id))
         self._serial += 1
         heapq.heappush(self._waiting, (envelope.due_at, self._serial, envelope))
         self._changed.set()
@@ -128,19 +131,23 @@ class MemoryBroker:
     async def bury(self, envelope: Envelope, summary: bytes) -> None:
         await self._writable.wait()
         self.dead.append((envelope, summary))
+        self.log.append(("bury", envelope.task.id))
 
     async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
         await self._writable.wait()
         self.invalid.append((delivery, reason, explanation))
+        self.log.append(("quarantine", reason))
 
     async def ack(self, delivery: Delivery) -> bool:
         if self.is_lost(delivery):
             return False
+        self.log.append(("ack", delivery.queue))
         self._settled(delivery)
         return True
 
     async def release(self, delivery: Delivery) -> None:
         if not self.is_lost(delivery):
+            self.log.append(("release", delivery.queue))
             self._return(self._settled(delivery))
             self._deal(delivery.queue)
 
@@ -159,13 +166,24 @@ class MemoryBroker:
 
     def _hand_over(self) -> None:
         while self._waiting and self._waiting[0][0] <= self._clock.now():
-            self._enqueue(heapq.heappop(self._waiting)[2])
+            envelope = heapq.heappop(self._waiting)[2]
+            queue, message = envelope.task.queue, _message(envelope)
+            if not self._hand_to(queue, Stored(queue, message)):
+                self.submit(queue, message)
+
+    def _hand_to(self, queue: str, stored: Stored) -> bool:
+        """Offer what is due straight to its consumer; whether it had room for it."""
+        subscription = self._subscriptions.get(queue)
+        if subscription is None:
+            return False
+        self._unsettled[id(stored)] = stored
+        if subscription.consumer.take_now(self._delivery(stored)):
+            return True
+        del self._unsettled[id(stored)]
+        return False
 
     def _enqueue(self, envelope: Envelope) -> None:
-        headers = progress_headers(envelope)
-        task = envelope.task
-        message = Message(task.source, headers, correlation_id=envelope.correlation_id)
-        self.submit(task.queue, message)
+        self.submit(envelope.task.queue, _message(envelope))
 
     def _deal(self, queue: str) -> None:
         subscription, ready = self._subscriptions.get(queue), self._ready.get(queue)
@@ -173,16 +191,16 @@ class MemoryBroker:
             stored = ready.popleft()
             self._unsettled[id(stored)] = stored
             subscription.unsettled.add(id(stored))
-            counted = stored.deliveries if self._counts else min(stored.deliveries, 1)
-            subscription.consumer.receive(
-                Delivery(
-                    queue=queue,
-                    message=replace(stored.message),
-                    redeliveries=counted,
-                    counted=self._counts,
-                    handle=Handle(self._session, stored),
-                )
-            )
+            subscription.consumer.receive(self._delivery(stored))
+
+    def _delivery(self, stored: Stored) -> Delivery:
+        return Delivery(
+            queue=stored.queue,
+            message=replace(stored.message),
+            redeliveries=stored.deliveries if self._counts else min(stored.deliveries, 1),
+            counted=self._counts or not stored.deliveries,
+            handle=Handle(self._session, stored),
+        )
 
     def _settled(self, delivery: Delivery) -> Stored:
         assert isinstance(delivery.handle, Handle)
@@ -196,3 +214,11 @@ class MemoryBroker:
     def _return(self, stored: Stored) -> None:
         stored.deliveries += 1
         self._ready.setdefault(stored.queue, deque()).appendleft(stored)
+
+
+def _message(envelope: Envelope) -> Message:
+    return Message(
+        envelope.task.source,
+        progress_headers(envelope),
+        correlation_id=envelope.correlation_id,
+    )

@@ -72,7 +72,9 @@ class QueueConsumer:
         await self._broker.stop_consuming(self.lane.name)
         if self._wake is not None:
             self._wake.cancel()
-        self._wake = asyncio.create_task(self._start_later(wait - DRY))
+        if self.is_taking:
+            # Look again before long: a token may be given back.
+            self._wake = asyncio.create_task(self._start_later(min(wait - DRY, DRY)))
 
     async def reconfigure(self, settings: QueueSettings, base_url: str) -> None:
         self.lane.reconfigure(settings, base_url)
@@ -80,8 +82,8 @@ class QueueConsumer:
 
     async def pause(self) -> None:
         """Take nothing new; what runs goes on, what waits is given back."""
-        self.hold_back()
-        await self._broker.stop_consuming(self.lane.name)
+        self._paused = True
+        await self._close()
 
     async def resume(self) -> None:
         self._paused = False
@@ -94,8 +96,7 @@ class QueueConsumer:
         self._stopped = True
         if self._wake is not None:
             self._wake.cancel()
-        self.lane.gate.close()
-        await self._broker.stop_consuming(self.lane.name)
+        await self._close()
 
     async def drained(self) -> None:
         """Wait until everything that was taken is settled."""
@@ -113,6 +114,12 @@ class QueueConsumer:
         for task in self._tasks:
             task.cancel()
         return len(cut)
+
+    async def _close(self) -> None:
+        # In this order, or what the gate turns away would be handed over again at once.
+        await self._broker.stop_consuming(self.lane.name)
+        if not self.is_taking:
+            self.lane.gate.close()
 
     def _spawn(self, delivery: Delivery, *, entered: bool) -> None:
         task = asyncio.create_task(self._executor.execute(delivery, entered=entered))

@@ -56,17 +56,17 @@ class Executor:
         except InvalidTaskError as error:
             await self._settlement.reject(delivery, error)
         except Exception as error:  # noqa: BLE001 - a bug met by one task must not stop the others
-            about = f"{type(error).__name__} in {delivery.queue}"
-            self._observer.notice(Warned(about, traceback.format_exc(limit=-8)))
-            await self._settlement.give_back(delivery)
+            await self._stumble(delivery, passage, error)
         finally:
             passage.leave()
 
     async def _carry(self, delivery: Delivery, envelope: Envelope, passage: "Passage") -> None:
         self._observer.notice(TaskReceived(envelope, delivery.redeliveries))
-        verdict = await self.inflight.left_by_predecessor(delivery, envelope)
         run = self.inflight.start(delivery, envelope)
         try:
+            if run.before is not None:
+                passage.leave()  # what it waits for may need the slot
+            verdict = await self.inflight.left_before(run)
             if verdict is None:
                 envelope, verdict = await self._judge(delivery, envelope, passage)
             passage.leave()
@@ -83,7 +83,7 @@ class Executor:
         if not await passage.enter(alone=envelope.alone > 0):
             return envelope, Release()
         await self._broker.writable()
-        if self._broker.is_lost(delivery):
+        if self._broker.is_lost(delivery) or not passage.lane.gate.is_open:
             return envelope, Release()
         # Time has passed at the gate: the task may have expired, its destination be paused.
         admission = self._admit(delivery, envelope, passage.lane)
@@ -109,9 +109,13 @@ class Executor:
             queue=delivery.queue,
             redeliveries=delivery.redeliveries,
             counted=delivery.counted,
-            paused_until=self._pauses.until(_destination(envelope, lane), now),
+            paused_until=self._pauses.until(self._destination(envelope), now),
         )
         return admit(envelope, arrival, lane.settings, now)
+
+    def _destination(self, envelope: Envelope) -> tuple[str, int]:
+        lane = self._lanes[envelope.task.queue]  # not the one it came by, when it is to move on
+        return host_of(absolute(envelope.task.url, lane.base_url))
 
     async def _attempt(self, envelope: Envelope, lane: Lane) -> tuple[Envelope, Verdict]:
         now = self._clock.now()
@@ -122,7 +126,7 @@ class Executor:
         now = self._clock.now()
         pause = destination_pause(outcome, lane.settings, now)
         if pause:
-            self._pauses.pause(_destination(envelope, lane), now + pause)
+            self._pauses.pause(self._destination(envelope), now + pause)
         return started, decide(started, outcome, lane.settings, now, self._dice())
 
     async def _send(self, envelope: Envelope, lane: Lane) -> Outcome:
@@ -139,6 +143,20 @@ class Executor:
             seconds = self._clock.monotonic() - began
             self._observer.notice(AttemptFinished(envelope, outcome, seconds))
         return outcome
+
+    async def _stumble(self, delivery: Delivery, passage: "Passage", error: Exception) -> None:
+        """Give back what met a bug, for its next delivery is counted; but not for ever.
+
+        Admission ends the task when attempts meet the bug. Whatever does not get so far again and
+        again is set aside.
+        """
+        about = f"{type(error).__name__} in {delivery.queue}"
+        self._observer.notice(Warned(about, traceback.format_exc(limit=-8)))
+        most = passage.lane.settings.max_redeliveries if delivery.counted else 0
+        if passage.used or delivery.redeliveries <= most:
+            await self._settlement.give_back(delivery)
+        else:
+            await self._settlement.reject(delivery, InvalidTaskError("internal_error", about))
 
     async def _settle(self, run: Run, envelope: Envelope, verdict: Verdict) -> None:
         run.settling = asyncio.current_task()
@@ -165,11 +183,9 @@ class Passage:
 
     async def enter(self, *, alone: bool) -> bool:
         """Wait for the limits. False when the queue takes no more work now."""
+        self._entered = self._entered or await self.lane.gate.enter()
         if self._entered:
             await self.lane.gate.warn_if_dry()
-        else:
-            self._entered = await self.lane.gate.enter()
-        if self._entered:
             await self._crowd.enter(alone=alone)
             self._in_crowd, self._alone = True, alone
         return self._entered
@@ -181,7 +197,3 @@ class Passage:
         if self._entered:
             self.lane.gate.leave(unused=not self.used)
         self._entered = self._in_crowd = False
-
-
-def _destination(envelope: Envelope, lane: Lane) -> tuple[str, int]:
-    return host_of(absolute(envelope.task.url, lane.base_url))

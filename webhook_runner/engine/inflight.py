@@ -22,10 +22,19 @@ class Run:
 
     ``left`` is what the next delivery of the same copy shall do without a request: nothing is
     known while it is None, ``SETTLED`` when only the acknowledgement is missing.
+
+    Attributes:
+        before: the earlier delivery of the same copy that is still under way.
+        inherited: what an earlier delivery, under way no longer, has left.
+        followed: a later delivery waits for what this one leaves.
+
     """
 
     key: Hashable
     delivery: Delivery
+    before: "Run | None" = None
+    inherited: Verdict | None = None
+    followed: bool = False
     settling: asyncio.Task[None] | None = None
     left: Verdict | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -41,7 +50,7 @@ class InFlight:
 
     def __init__(self, is_lost: Callable[[Delivery], bool]) -> None:
         self._is_lost = is_lost
-        self._running: dict[Hashable, deque[Run]] = {}
+        self._running: dict[Hashable, list[Run]] = {}
         self._left: OrderedDict[Hashable, deque[Verdict]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -52,8 +61,16 @@ class InFlight:
         return {run.settling for runs in self._running.values() for run in runs}
 
     def start(self, delivery: Delivery, envelope: Envelope) -> Run:
-        run = Run(_key(delivery, envelope), delivery)
-        self._running.setdefault(run.key, deque()).append(run)
+        """Note a delivery; it takes the place of the earlier one of the same copy, if any."""
+        key = _key(delivery, envelope)
+        run = Run(key, delivery)
+        if envelope.gen or delivery.redeliveries:
+            run.before = self._predecessor(key, ours=envelope.gen > 0)
+            if run.before is None:
+                run.inherited = self._recall(key)
+            else:
+                run.before.followed = True
+        self._running.setdefault(key, []).append(run)
         return run
 
     def end(self, run: Run) -> None:
@@ -62,35 +79,39 @@ class InFlight:
         runs.remove(run)
         if not runs:
             del self._running[run.key]
-        if run.left is not None:
+        if run.left is not None and not run.followed:
             self._remember(run.key, run.left)
         run.ended.set()
 
-    async def left_by_predecessor(self, delivery: Delivery, envelope: Envelope) -> Verdict | None:
-        """Wait for an earlier delivery of the same copy; return what it left to do, if known."""
-        if not delivery.redeliveries and not envelope.gen:
-            return None
-        key = _key(delivery, envelope)
-        for run in tuple(self._running.get(key, ())):
-            if envelope.gen or self._is_lost(run.delivery):
-                await run.ended.wait()
-                break
-        return self._recall(key, forget=not envelope.gen)
+    async def left_before(self, run: Run) -> Verdict | None:
+        """Wait for the earlier delivery of the same copy; return what it left to do, if known."""
+        if run.before is None:
+            return run.inherited
+        await run.before.ended.wait()
+        left, run.before = run.before.left, None
+        return left
+
+    def _predecessor(self, key: Hashable, *, ours: bool) -> Run | None:
+        """Return the last run of a copy of ours, or a lost one that nobody follows yet."""
+        runs = self._running.get(key, [])
+        if ours:
+            return runs[-1] if runs else None
+        lost = (run for run in runs if not run.followed and self._is_lost(run.delivery))
+        return next(lost, None)
 
     def _remember(self, key: Hashable, left: Verdict) -> None:
-        self._left.setdefault(key, deque()).append(left)
+        self._left.setdefault(key, deque(maxlen=REMEMBERED)).append(left)
         self._left.move_to_end(key)
         if len(self._left) > REMEMBERED:
             self._left.popitem(last=False)
 
-    def _recall(self, key: Hashable, *, forget: bool) -> Verdict | None:
+    def _recall(self, key: Hashable) -> Verdict | None:
+        """Take what was left: who takes it carries it out, and leaves word of that in turn."""
         waiting = self._left.get(key)
         if waiting is None:
             return None
         left = waiting.popleft()
-        if not forget:
-            waiting.append(SETTLED)
-        elif not waiting:
+        if not waiting:
             del self._left[key]
         return left
 
@@ -99,4 +120,5 @@ def _key(delivery: Delivery, envelope: Envelope) -> Hashable:
     if envelope.gen:
         return envelope.key
     name = envelope.task.id if envelope.named else ""
-    return (delivery.queue, name, blake2b(envelope.task.source, digest_size=16).digest())
+    content = blake2b(envelope.task.source, digest_size=16).digest()
+    return (delivery.queue, name, delivery.message.timestamp, content)

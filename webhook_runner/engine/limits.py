@@ -74,11 +74,16 @@ class Gate:
         self.on_dry: Callable[[float], Awaitable[None]] = _carry_on
         self._slots = Slots(queue.concurrency)
         self._tokens = TokenBucket(queue.rate, _size(queue), clock.monotonic())
-        self._closed = asyncio.Event()
+        self._is_closed = False
+        self._changed = asyncio.Event()
 
     @property
     def used(self) -> int:
         return self._slots.used
+
+    @property
+    def is_open(self) -> bool:
+        return not self._is_closed
 
     def wait(self) -> float:
         """Seconds until a token is there."""
@@ -86,7 +91,7 @@ class Gate:
 
     def try_enter(self) -> bool:
         """Take a slot and a token if both are there now and more will be within ``DRY``."""
-        if self._closed.is_set() or self.wait() > 0 or not self._slots.try_take():
+        if self._is_closed or self.wait() > 0 or not self._slots.try_take():
             return False
         if self._tokens.take(self._clock.monotonic()):
             return True
@@ -94,14 +99,20 @@ class Gate:
         return False
 
     async def enter(self) -> bool:
-        """Wait for a slot and a token. False when the gate was closed, or ran dry, meanwhile."""
-        if self._closed.is_set() or not await self._slots.take():
+        """Wait for a slot and a token. False when the gate was closed, or ran dry, meanwhile.
+
+        Who has entered calls ``warn_if_dry`` before anything else.
+        """
+        if self._is_closed or not await self._slots.take():
             return False
-        while not self._tokens.take(self._clock.monotonic()):
-            if self.wait() > DRY or not await self._sleep(self.wait()):
-                self._slots.give_back()
-                return False
-        await self.warn_if_dry()
+        try:
+            while not self._tokens.take(self._clock.monotonic()):
+                if self.wait() > DRY or not await self._sleep(self.wait()):
+                    self._slots.give_back()
+                    return False
+        except asyncio.CancelledError:
+            self._slots.give_back()
+            raise
         return True
 
     async def warn_if_dry(self) -> None:
@@ -118,25 +129,31 @@ class Gate:
     def reconfigure(self, queue: QueueSettings) -> None:
         self._slots.resize(queue.concurrency)
         self._tokens.reconfigure(queue.rate, _size(queue), self._clock.monotonic())
+        self._wake_sleepers()
 
     def close(self) -> None:
         """Turn everybody away who waits or comes."""
-        self._closed.set()
+        self._is_closed = True
         self._slots.turn_away()
+        self._wake_sleepers()
 
     def open(self) -> None:
-        self._closed.clear()
+        self._is_closed = False
 
     async def _sleep(self, seconds: float) -> bool:
-        """Sleep unless the gate closes meanwhile; whether it stayed open."""
+        """Sleep, but not on when the gate closes or its limits change; whether it is open."""
         sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
-        closing = asyncio.ensure_future(self._closed.wait())
+        changing = asyncio.ensure_future(self._changed.wait())
         try:
-            await asyncio.wait((sleeping, closing), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((sleeping, changing), return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleeping.cancel()
-            closing.cancel()
-        return not self._closed.is_set()
+            changing.cancel()
+        return not self._is_closed
+
+    def _wake_sleepers(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 class Crowd:
@@ -152,13 +169,17 @@ class Crowd:
             await self._solitude.acquire()
             if not alone:
                 self._solitude.release()
-        await self._slots.take()
+        taken = False
         try:
+            taken = await self._slots.take()
             while alone and self._slots.used > 1:
                 self._left.clear()
                 await self._left.wait()
         except asyncio.CancelledError:
-            self.leave(alone=alone)
+            if taken:
+                self.leave(alone=alone)
+            elif alone:
+                self._solitude.release()
             raise
 
     def leave(self, *, alone: bool) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 import msgspec
@@ -14,6 +14,11 @@ FINAL_WHEN_SMART = frozenset(
     {400, 401, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 451, 501, 505}
 )
 """Statuses that no repetition mends (``retry_on = "smart"``)."""
+
+RESET_HEADERS = ("ratelimit-reset", "x-ratelimit-reset")
+
+EPOCH = 1e9
+"""A larger number of seconds is a time since 1970, not a wait."""
 
 PAUSES_DESTINATION = frozenset({429, 503})
 
@@ -57,26 +62,31 @@ def retry_after(response: Responded, queue: QueueSettings, now: float) -> float:
     with ``rate_headers`` also ``RateLimit-Reset`` and ``X-RateLimit-Reset``. What is invalid,
     negative or past counts as absent.
     """
-    names = ["retry-after"]
+    waits = [_wait(response.headers.get("retry-after", ""), now)]
     if queue.rate_headers:
-        names += ["ratelimit-reset", "x-ratelimit-reset"]
-    for name in names:
-        wait = _wait(response.headers.get(name, ""), now)
-        if wait > 0:
-            return min(wait, queue.retry_after_max)
-    return 0.0
+        resets = (response.headers.get(name, "") for name in RESET_HEADERS)
+        waits += [_until_reset(text, now) for text in resets]
+    wait = next((wait for wait in waits if wait > 0), 0.0)
+    return min(wait, queue.retry_after_max)
 
 
 def _wait(text: str, now: float) -> float:
     seconds = _seconds(text)
     if seconds is not None:
-        # X-RateLimit-Reset is often an epoch time.
-        return seconds - now if seconds > 1e9 else seconds  # noqa: PLR2004 - the year 2001
+        return seconds
     try:
         moment = parsedate_to_datetime(text.strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
     except (TypeError, ValueError, IndexError, OverflowError):
         return 0.0
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+
+
+def _until_reset(text: str, now: float) -> float:
+    """Seconds until a limit is reset, which some write as an epoch time."""
+    seconds = _seconds(text)
+    if seconds is None or seconds < EPOCH:
+        return seconds or 0.0
+    return seconds - now
 
 
 def _seconds(text: str) -> float | None:
@@ -92,12 +102,9 @@ def _says(body: bytes, rule: str) -> bool:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    value = found.get(field.strip()) if isinstance(found, dict) else None
-    return value is not None and str(value) == wanted.strip()
-
-
-def iso(at: float | None) -> str | None:
-    """Epoch seconds as RFC 3339 in UTC with milliseconds."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if not isinstance(found, dict) or found.get(field.strip()) is None:
+        return False
+    value = found[field.strip()]
+    if not isinstance(value, str):
+        value = msgspec.json.encode(value).decode()
+    return bool(value == wanted.strip())

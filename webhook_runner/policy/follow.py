@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from webhook_runner.policy.answer import iso
 from webhook_runner.settings import QueueSettings
+from webhook_runner.task.instant import rfc_3339
 from webhook_runner.task.model import Envelope, Failure, Kind, Task
 from webhook_runner.task.outcome import Outcome, Responded
 
@@ -22,8 +22,8 @@ def summary(envelope: Envelope, failure: Failure, outcome: Outcome | None) -> di
         "reason": failure.reason,
         "detail": failure.detail,
         "attempts": failure.attempts,
-        "first_attempt_at": iso(envelope.first_attempt_at),
-        "last_attempt_at": iso(envelope.last_attempt_at),
+        "first_attempt_at": _written(envelope.first_attempt_at),
+        "last_attempt_at": _written(envelope.last_attempt_at),
         "last_status": failure.last_status,
         "last_error": failure.last_error,
         "last_response": _response(outcome) if isinstance(outcome, Responded) else None,
@@ -83,9 +83,9 @@ def _envelope(envelope: Envelope, told: dict[str, Any]) -> dict[str, Any]:
         "payload": msgspec.Raw(task.payload) if task.payload is not None else None,
         "metadata": msgspec.Raw(task.metadata) if task.metadata is not None else None,
         "failure": told,
-        "created_at": iso(envelope.first_at),
-        "eta": iso(task.eta),
-        "expires": iso(task.expires),
+        "created_at": _written(envelope.first_at),
+        "eta": _written(task.eta),
+        "expires": _written(task.expires),
     }
 
 
@@ -100,3 +100,7 @@ def _response(response: Responded) -> dict[str, Any]:
     except UnicodeDecodeError:
         body = {"body": base64.b64encode(response.body).decode("ascii"), "base64": True}
     return {"headers": kept, **body, "truncated": response.truncated}
+
+
+def _written(at: float | None) -> str | None:
+    return None if at is None else rfc_3339(at)

@@ -9,7 +9,7 @@ from webhook_runner.policy.answer import (
     retry_after,
     retry_order,
 )
-from webhook_runner.policy.backoff import backoff, fixed_schedule, sidekiq, standard
+from webhook_runner.policy.backoff import LEAST, backoff, fixed_schedule, sidekiq, standard
 from webhook_runner.policy.follow import rollback, summary
 from webhook_runner.policy.verdict import (
     Complete,
@@ -118,7 +118,7 @@ def _after_failure(
         return _fail(envelope, "retries_exhausted", outcome, queue, now)
     delay = wait_before(envelope.attempt + envelope.uncounted, queue, u)
     if asked is not None:
-        delay = min(asked, queue.retry_after_max)
+        delay = max(LEAST, min(asked, queue.retry_after_max))
     elif isinstance(outcome, Responded):
         delay = max(delay, retry_after(outcome, queue, now))
     again = _again(envelope, now + delay)

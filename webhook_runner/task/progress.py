@@ -12,8 +12,7 @@ HEADER_VERSION = 1
 MAX_ERROR_CHARS = 256
 MAX_TEXT_CHARS = 512
 MAX_COUNT = 2**31 - 1
-# The milliseconds of its first receipt make a run unique: see engine/reception.py.
-MAX_RUN = 2**53
+MAX_RUN = 2**53 - 1  # a run is numbered by the millisecond of its first receipt
 MAX_EPOCH_MS = 253_402_300_799_999  # the end of the year 9999, the last that RFC 3339 can write
 
 _ID = re.compile(r"[A-Za-z0-9_~-]{1,255}")

@@ -1,0 +1,32 @@
+"""A world per test, built by the test's own wishes and taken down after it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from tests.journey.world import World, running
+from webhook_runner.settings import QueueSettings
+
+StartWorld = Callable[..., Awaitable[World]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[StartWorld]:
+    """``await start(concurrency=1)``: a running world with one queue of these settings."""
+    async with AsyncExitStack() as stack:
+
+        async def build(
+            queues: dict[str, QueueSettings] | None = None,
+            *,
+            counts: bool = True,
+            u: float = 0.0,
+            whole: dict[str, Any] | None = None,
+            **queue: Any,
+        ) -> World:
+            chosen = queues or {"default": QueueSettings(**queue)}
+            world = World(chosen, counts=counts, u=u, **(whole or {}))
+            return await stack.enter_async_context(running(world))
+
+        yield build
