@@ -3,6 +3,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 STAMP := .venv/.complete
+BROKER ?= rabbitmq
 # More workers than this wait for each other's RabbitMQ nodes.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; [ $$n -lt 2 ] && n=2; echo $$n)
 PYTEST := $(RUN) -m pytest -n $(WORKERS) --dist loadfile

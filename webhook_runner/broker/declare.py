@@ -1,5 +1,6 @@
 """Make the broker's objects be there: probe, declare, adopt or verify, and say what differs."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -19,6 +20,11 @@ from webhook_runner.ports import Observer
 from webhook_runner.task.event import Warned
 
 Mode = Literal["declare", "verify", "none"]
+
+# RabbitMQ 3.10.8 killed within a second of declaring a quorum queue loses what it confirmed into
+# it. The coarse levels are declared by the first task that needs one: that task can wait. What
+# is declared at the very first start cannot, and carries nothing yet.
+SETTLING_SECONDS = 2.0
 
 _EXPORT = 'export the definitions with "webhook-runner topology" and have them imported'
 
@@ -97,6 +103,7 @@ class Declarer:
         elif self._mode == "declare" and await self.count(ring[-1].name) is None:
             for queue in ring:
                 await self._declare(queue)
+            await asyncio.sleep(SETTLING_SECONDS if level else 0.0)
 
     async def _exchanges(self) -> None:
         for exchange in self._topology.exchanges():
