@@ -374,7 +374,13 @@ def test_a_failure_carries_the_roll_back_and_what_was_met() -> None:
 def test_the_next_attempt_knows_what_the_last_one_met(
     outcome: Outcome, status: int | None, error: str, *, doubtful: bool
 ) -> None:
-    before = {"last_status": 418, "last_error": "old", "deaths": 4, "alone": 2, "named": False}
+    before: dict[str, Any] = {
+        "last_status": 418,
+        "last_error": "old",
+        "deaths": 4,
+        "alone": 2,
+        "named": False,
+    }
     verdict = after(outcome, **before)
 
     assert isinstance(verdict, Retry)
