@@ -1,5 +1,7 @@
 """Lost connections, lost acknowledgements, blocked brokers: one request, nothing lost."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.fakes.dispatcher import Hang
@@ -158,7 +160,7 @@ async def test_equal_messages_with_one_id_both_run_whenever_the_connection_is_lo
     world = await start()
     first, second = Hang(), Hang()
     world.dispatcher.will(first, second)
-    steps = [
+    steps: list[Callable[[], object]] = [
         lambda: world.send({"url": "/x", "id": "t"}),
         lambda: world.send({"url": "/x", "id": "t"}),
         lambda: None,

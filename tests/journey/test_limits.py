@@ -122,7 +122,7 @@ async def test_a_slow_queue_wakes_when_its_rate_is_raised(start: StartWorld) -> 
     world.send({"url": "/x", "id": "b"})
     await world.at(60)
     assert len(world.dispatcher.sent) == 1
-    await world.consumer.reconfigure(QueueSettings(rate="10/s"), "http://app.test")
+    await world.consumer.reconfigure(QueueSettings(rate=10.0), "http://app.test")
     await world.at(61)
 
     assert len(world.dispatcher.sent) == 2
@@ -146,7 +146,7 @@ async def test_a_queue_whose_rate_is_lowered_holds_nothing(start: StartWorld) ->
     world.send({"url": "/x", "id": "a"})
     world.send({"url": "/x", "id": "b"})
     await world.at(1)
-    await world.consumer.reconfigure(QueueSettings(rate="1/h"), "http://app.test")
+    await world.consumer.reconfigure(QueueSettings(rate=1 / 3600), "http://app.test")
     await world.settle()
     assert world.broker.unsettled == 0
     assert world.broker.ready("default") == 1

@@ -1,0 +1,355 @@
+"""Slots, gate, crowd and pauses: who may go on, and that nobody is forgotten."""
+
+import asyncio
+import random
+
+import pytest
+
+from tests.fakes.clock import FakeClock, settle
+from webhook_runner.engine.limits import Crowd, Gate, Pauses, Slots
+from webhook_runner.settings import QueueSettings
+
+
+def spawn_takers(slots: Slots, number: int, order: list[int]) -> list[asyncio.Task[bool]]:
+    async def take(who: int) -> bool:
+        taken = await slots.take()
+        if taken:
+            order.append(who)
+        return taken
+
+    return [asyncio.create_task(take(who)) for who in range(number)]
+
+
+async def test_slots_are_given_first_come_first_served() -> None:
+    slots, order = Slots(2), list[int]()
+    takers = spawn_takers(slots, 6, order)
+    await settle()
+    assert order == [0, 1]
+    for expected in range(3, 7):
+        slots.give_back()
+        await settle()
+        assert order == list(range(expected))
+        assert slots.used == 2
+
+    assert all(taker.result() for taker in takers)
+
+
+async def test_nobody_overtakes_those_who_wait() -> None:
+    slots = Slots(1)
+    assert slots.try_take()
+    waiting = asyncio.create_task(slots.take())
+    await settle()
+    slots.give_back()
+    assert not slots.try_take()
+    assert await waiting
+
+
+async def test_a_raised_limit_lets_the_waiting_in_and_a_lowered_one_waits_for_the_rest() -> None:
+    slots, order = Slots(1), list[int]()
+    takers = spawn_takers(slots, 6, order)
+    await settle()
+    slots.resize(4)
+    await settle()
+    assert order == [0, 1, 2, 3]
+    slots.resize(2)
+    slots.give_back()
+    slots.give_back()
+    await settle()
+    assert (order, slots.used) == ([0, 1, 2, 3], 2)
+    slots.give_back()
+    await settle()
+    assert order == [0, 1, 2, 3, 4]
+    slots.turn_away()
+    assert [await taker for taker in takers] == [True] * 5 + [False]
+
+
+async def test_a_cancelled_waiter_loses_no_slot() -> None:
+    slots, order = Slots(1), list[int]()
+    takers = spawn_takers(slots, 4, order)
+    await settle()
+    takers[1].cancel()  # while it waits
+    slots.give_back()
+    takers[2].cancel()  # when the slot is its own, but it does not know yet
+    await settle()
+
+    assert order == [0, 3]
+    slots.give_back()
+    assert slots.used == 0
+
+
+async def test_whatever_is_cancelled_resized_or_turned_away_the_count_is_right() -> None:
+    dice = random.Random(7)
+    for _ in range(30):
+        slots, order = Slots(dice.randint(1, 3)), list[int]()
+        takers = spawn_takers(slots, 12, order)
+        held = 0
+        for _ in range(40):
+            match dice.randrange(5):
+                case 0:
+                    dice.choice(takers).cancel()
+                case 1:
+                    slots.resize(dice.randint(1, 4))
+                case 2 if held < len(order):
+                    held += 1
+                    slots.give_back()
+                case 3 if dice.random() < 0.05:
+                    slots.turn_away()
+                case _:
+                    await asyncio.sleep(0)
+        await settle()
+        assert slots.used == len(order) - held
+        assert order == sorted(order)
+        slots.turn_away()
+        await asyncio.gather(*takers, return_exceptions=True)
+
+
+def gate(clock: FakeClock, **queue: object) -> Gate:
+    return Gate(QueueSettings.model_validate(queue), clock)
+
+
+async def test_the_gate_wants_a_slot_and_a_token() -> None:
+    clock = FakeClock()
+    door = gate(clock, concurrency=2, rate="1/s")
+    assert await door.enter()
+    entering = asyncio.create_task(door.enter())
+    await clock.advance(0.999)
+    assert not entering.done()
+    await clock.advance(0.001)
+    assert await entering
+    waiting = asyncio.create_task(door.enter())
+    await clock.advance(10)
+    assert not waiting.done()
+    door.leave()
+    assert await waiting
+    assert door.used == 2
+
+
+async def test_a_token_that_was_not_used_is_given_back_with_the_slot() -> None:
+    door = gate(FakeClock(), rate="1/s")
+    assert await door.enter()
+    assert door.wait() > 0
+    door.leave(unused=True)
+    assert (door.wait(), door.used) == (0, 0)
+
+
+async def test_a_closed_gate_turns_away_who_waits_and_who_comes() -> None:
+    clock = FakeClock()
+    for_slot, for_token = gate(clock, concurrency=1), gate(clock, rate="6/m")
+    assert await for_slot.enter()
+    assert await for_token.enter()
+    waiting = [asyncio.create_task(door.enter()) for door in (for_slot, for_token)]
+    await settle()
+    for door in (for_slot, for_token):
+        door.close()
+    assert [await each for each in waiting] == [False, False]
+    assert not await for_slot.enter()
+    assert not for_slot.try_enter()
+    assert for_slot.used == for_token.used == 1
+
+    for_slot.leave()
+    for_slot.open()
+    assert await for_slot.enter()
+
+
+async def test_a_cancelled_wait_for_a_token_gives_the_slot_back() -> None:
+    door = gate(FakeClock(), rate="6/m")
+    assert await door.enter()
+    waiting = asyncio.create_task(door.enter())
+    await settle()
+    assert door.used == 2
+    waiting.cancel()
+    await settle()
+
+    assert door.used == 1
+
+
+async def test_a_gate_does_not_let_anybody_wait_long_for_a_token() -> None:
+    clock = FakeClock()
+    door = gate(clock, rate="6/h")
+    dry: list[float] = []
+
+    async def note(seconds: float) -> None:
+        dry.append(seconds)
+
+    door.on_dry = note
+    assert await door.enter()
+    await door.warn_if_dry()
+    assert dry == [600]
+    assert not await door.enter()
+    assert not door.try_enter()
+    assert door.used == 1
+
+
+async def test_try_enter_takes_both_or_nothing() -> None:
+    clock = FakeClock()
+    door = gate(clock, concurrency=1, rate="1/s")
+    assert door.try_enter()
+    assert not door.try_enter()
+    await clock.advance(5)
+    assert not door.try_enter()
+    door.leave()
+    assert door.try_enter()
+    assert door.used == 1
+
+
+async def test_a_reconfigured_gate_wakes_who_waits_for_a_token() -> None:
+    clock = FakeClock()
+    door = gate(clock, rate="2/m")
+    assert await door.enter()
+    waiting = asyncio.create_task(door.enter())
+    await clock.advance(1)
+    door.reconfigure(QueueSettings())
+
+    assert await waiting
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_the_gate_never_lets_in_more_than_slots_and_tokens_allow(seed: int) -> None:
+    dice, clock = random.Random(seed), FakeClock()
+    door = gate(clock, concurrency=3, rate="5/s", bucket_size=2)
+    inside, entered = 0, list[float]()
+
+    async def visit() -> None:
+        nonlocal inside
+        await clock.sleep(dice.random() * 5)
+        if not await door.enter():
+            return
+        entered.append(clock.monotonic())
+        inside += 1
+        assert inside <= 3
+        await clock.sleep(dice.random())
+        inside -= 1
+        door.leave()
+
+    visitors = [asyncio.create_task(visit()) for _ in range(60)]
+    await clock.advance(200)
+    await asyncio.gather(*visitors)
+
+    assert len(entered) == 60
+    for first in range(60):
+        for last in range(first, 60):
+            assert last - first + 1 <= 5 * (entered[last] - entered[first]) + 2 + 1e-6
+    assert door.used == 0
+
+
+class Guests:
+    """Visitors of a crowd, who stay until they are told to go."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self.crowd = crowd
+        self.inside: list[str] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._leave: dict[str, asyncio.Event] = {}
+
+    async def come(self, name: str, *, alone: bool = False) -> None:
+        self._leave[name] = asyncio.Event()
+        self._tasks[name] = asyncio.create_task(self._visit(name, alone=alone))
+        await settle()
+
+    async def go(self, name: str) -> None:
+        self._leave[name].set()
+        await settle()
+
+    async def cancel(self, name: str) -> None:
+        self._tasks[name].cancel()
+        await settle()
+
+    async def _visit(self, name: str, *, alone: bool) -> None:
+        await self.crowd.enter(alone=alone)
+        self.inside.append(name)
+        try:
+            await self._leave[name].wait()
+        finally:
+            self.inside.remove(name)
+            self.crowd.leave(alone=alone)
+
+
+async def test_who_runs_alone_waits_for_all_and_all_wait_for_it() -> None:
+    guests = Guests(Crowd(10))
+    await guests.come("a")
+    await guests.come("b")
+    await guests.come("alone", alone=True)
+    await guests.come("c")
+    assert guests.inside == ["a", "b"]
+    await guests.go("a")
+    await guests.go("b")
+    assert guests.inside == ["alone"]
+    await guests.come("second", alone=True)
+    await guests.come("d")
+    await guests.go("alone")
+    assert guests.inside == ["c"]
+    await guests.go("c")
+    assert guests.inside == ["second"]
+    await guests.go("second")
+    assert guests.inside == ["d"]
+
+
+async def test_a_full_crowd_lets_the_waiting_in_before_who_runs_alone() -> None:
+    guests = Guests(Crowd(1))
+    await guests.come("a")
+    await guests.come("b")
+    await guests.come("alone", alone=True)
+    await guests.go("a")
+    assert guests.inside == ["b"]
+    await guests.go("b")
+    assert guests.inside == ["alone"]
+
+
+@pytest.mark.parametrize("limit", [1, 10])
+async def test_whoever_is_cancelled_on_the_way_in_blocks_nobody(limit: int) -> None:
+    guests = Guests(Crowd(limit))
+    await guests.come("a")
+    await guests.come("alone", alone=True)
+    await guests.come("second", alone=True)
+    await guests.come("b")
+    await guests.cancel("alone")
+    await guests.cancel("second")
+    await guests.go("a")
+    assert guests.inside == ["b"]
+    await guests.come("c")
+    await guests.go("b")
+    assert guests.inside == ["c"]
+
+
+async def test_a_solitary_guest_is_never_beside_another() -> None:
+    dice, clock, crowd = random.Random(3), FakeClock(), Crowd(4)
+    inside: list[bool] = []
+
+    async def visit() -> None:
+        await clock.sleep(dice.random() * 20)
+        alone = dice.random() < 0.2
+        await crowd.enter(alone=alone)
+        inside.append(alone)
+        assert len(inside) <= 4
+        assert not any(inside) or len(inside) == 1
+        try:
+            await clock.sleep(dice.random())
+        finally:
+            inside.remove(alone)
+            crowd.leave(alone=alone)
+
+    visitors = [asyncio.create_task(visit()) for _ in range(120)]
+    for visitor in visitors[::10]:
+        asyncio.get_running_loop().call_soon(visitor.cancel)
+    await clock.advance(300)
+    ended = await asyncio.gather(*visitors, return_exceptions=True)
+
+    assert not [each for each in ended if isinstance(each, AssertionError)]
+    assert inside == []
+
+
+def test_a_pause_ends_and_only_grows() -> None:
+    pauses = Pauses()
+    pauses.pause(("a", 80), 100.0)
+    pauses.pause(("a", 80), 50.0)
+    assert pauses.until(("a", 80), 10.0) == 100
+    assert pauses.until(("a", 81), 10.0) == 0
+    assert pauses.until(("a", 80), 100.0) == 0
+
+
+def test_pauses_take_bounded_memory() -> None:
+    pauses = Pauses(most=3)
+    for number in range(10):
+        pauses.pause((f"h{number}", 80), 100.0)
+
+    assert [pauses.until((f"h{number}", 80), 1.0) for number in range(10)] == [0] * 7 + [100] * 3
