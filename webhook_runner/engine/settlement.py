@@ -1,5 +1,7 @@
 """Carry a verdict out: publish what follows, tell, acknowledge. Nothing else settles deliveries."""
 
+from dataclasses import replace
+
 import msgspec
 
 from webhook_runner.errors import InvalidTaskError
@@ -78,7 +80,9 @@ class Settlement:
     async def _end(self, envelope: Envelope, verdict: Fail | Expire) -> TaskFailed:
         if verdict.rollback is not None:
             await self._broker.enqueue(verdict.rollback)
-        await self._broker.bury(envelope, msgspec.json.encode(verdict.told))
+        # The letter of a roll-back goes on naming the failure that it was to undo.
+        buried = replace(envelope, failure=envelope.failure or verdict.failure)
+        await self._broker.bury(buried, msgspec.json.encode(verdict.told))
         return TaskFailed(
             envelope,
             verdict.failure,
