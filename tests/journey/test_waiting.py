@@ -6,9 +6,12 @@ import pytest
 
 from tests.fakes.dispatcher import Hang
 from tests.journey.conftest import StartWorld
+from tests.journey.world import World
 from webhook_runner.settings import QueueSettings
 from webhook_runner.task.event import AttemptStarted, TaskFailed, TaskScheduled
+from webhook_runner.task.model import Envelope, Message, Task
 from webhook_runner.task.outcome import Responded
+from webhook_runner.task.progress import HANDED, progress_headers
 
 TWO = {"default": QueueSettings(), "other": QueueSettings()}
 
@@ -273,3 +276,35 @@ async def test_a_task_older_than_it_may_become_fails(start: StartWorld) -> None:
     assert len(world.dispatcher.sent) == 2
     assert world.observer.last(TaskFailed).failure.reason == "max_age"
     assert world.is_idle()
+
+
+def handed_over(world: World, due_in: float) -> None:
+    """Deliver a copy that another daemon's clock called due, which ours does not."""
+    source = json.dumps({"url": "/x", "id": "t"}).encode()
+    task = Task(id="t", queue="default", url="/x", source=source)
+    ahead = Envelope(task, world.start, world.start + due_in, gen=1)
+    headers = {**progress_headers(ahead), HANDED: 1}
+    world.broker.submit("default", Message(source, headers))
+
+
+async def test_a_task_called_due_by_a_clock_ahead_of_ours_is_held_until_it_is(
+    start: StartWorld,
+) -> None:
+    world = await start()
+    handed_over(world, 9.5)
+    await world.at(9.499)
+    assert world.dispatcher.sent == []
+    assert world.broker.published == []
+    await world.at(9.5)
+    assert len(world.dispatcher.sent) == 1
+
+
+async def test_a_task_called_due_far_too_soon_is_parked_after_a_pause(start: StartWorld) -> None:
+    world = await start()
+    handed_over(world, 60)
+    await world.at(1.249)
+    assert world.broker.published == []
+    await world.at(1.25)
+    assert [place for place, _ in world.broker.published] == ["wait"]
+    await world.at(60)
+    assert len(world.dispatcher.sent) == 1

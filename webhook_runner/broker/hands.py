@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from webhook_runner.broker.channel import Arrival, LostError, Outgoing
-from webhook_runner.broker.message import HANDED, delivery_of, due_of, moved, queue_of
+from webhook_runner.broker.message import delivery_of, due_of, moved, queue_of
 from webhook_runner.broker.session import Session
 from webhook_runner.broker.topology import slot_key
 from webhook_runner.policy.delay import HandOver, Hold, Park, Slot, Wheel
 from webhook_runner.ports import Consumer
+from webhook_runner.task.progress import HANDED
 
 # A longer sleep would not notice that the wall clock was set.
 LONGEST_SLEEP = 1.0

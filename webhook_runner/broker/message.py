@@ -12,7 +12,6 @@ from webhook_runner.task.progress import progress_headers
 
 DUE = "wr-due"
 QUEUE = "wr-queue"
-HANDED = "wr-handed"
 ALONE = "wr-alone"
 _OURS = "wr-"
 _TRACE = "traceparent"

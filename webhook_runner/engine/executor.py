@@ -11,7 +11,7 @@ from webhook_runner.engine.limits import Crowd, Pauses
 from webhook_runner.engine.reception import Reception
 from webhook_runner.engine.settlement import Settlement
 from webhook_runner.errors import InvalidTaskError
-from webhook_runner.policy.admission import HOLD, Arrival, admit
+from webhook_runner.policy.admission import HANDED_HOLD, HOLD, Arrival, admit
 from webhook_runner.policy.retry import decide, destination_pause
 from webhook_runner.policy.verdict import Admission, Postpone, Proceed, Release, Verdict, Why
 from webhook_runner.ports import Broker, Clock, Delivery, Dice, Dispatcher, Observer
@@ -19,6 +19,7 @@ from webhook_runner.task.event import AttemptFinished, AttemptStarted, TaskRecei
 from webhook_runner.task.model import Envelope
 from webhook_runner.task.outcome import Interrupted, Outcome, Refused
 from webhook_runner.task.outgoing import request_for
+from webhook_runner.task.progress import HANDED
 from webhook_runner.task.url import absolute, host_of
 
 
@@ -93,15 +94,24 @@ class Executor:
         return await self._attempt(envelope, passage.lane)
 
     async def _due(self, delivery: Delivery, envelope: Envelope, lane: Lane) -> Admission:
-        """Hold a delivery that is due within ``HOLD`` seconds until it is."""
+        """Hold a delivery that is due soon until it is; one from the wheel a little longer.
+
+        Another daemon's clock called it due. Parking it at once would bring it straight back.
+        """
+        handed = HANDED in delivery.message.headers
+        most = HANDED_HOLD if handed else HOLD
         while True:
             admission = self._admit(delivery, envelope, lane)
             if not isinstance(admission, Postpone) or admission.why is not Why.NOT_DUE:
                 return admission
             wait = admission.until - self._clock.now()
-            if wait > HOLD:
+            if wait <= most:
+                await self._clock.sleep(wait)
+            elif handed:
+                handed, most = False, HOLD
+                await self._clock.sleep(HOLD)
+            else:
                 return admission
-            await self._clock.sleep(wait)
 
     def _admit(self, delivery: Delivery, envelope: Envelope, lane: Lane) -> Admission:
         now = self._clock.now()

@@ -19,6 +19,9 @@ from webhook_runner.task.model import Envelope, Failure, Kind
 HOLD = 1.25
 """Seconds a delivery that merely waits may stay in the process (the wheel's finest reach)."""
 
+HANDED_HOLD = 10.0
+"""The same for a delivery that another daemon's clock called due (clocks that far apart)."""
+
 ALONE_WAIT = 60.0
 """Seconds before a suspect of crashing processes runs alone; doubles each time."""
 

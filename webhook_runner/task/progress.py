@@ -9,6 +9,9 @@ from webhook_runner.errors import InvalidTaskError
 from webhook_runner.task.model import Envelope, Failure, HeaderValue, Kind, Task
 
 HEADER_VERSION = 1
+HANDED = "wr-handed"
+"""Marks a copy that the wheel handed over at its due time, by the clock of who did."""
+
 MAX_ERROR_CHARS = 256
 MAX_TEXT_CHARS = 512
 MAX_COUNT = 2**31 - 1
