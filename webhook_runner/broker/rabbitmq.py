@@ -110,7 +110,7 @@ class RabbitBroker:
         if handle.settled is not None:
             handle.settled()
         try:
-            await handle.arrival.channel.ack(handle.arrival.tag)
+            handle.arrival.channel.ack(handle.arrival.tag)
         except LostError:
             return False
         return True
@@ -120,7 +120,7 @@ class RabbitBroker:
         if handle.settled is not None:
             handle.settled()
         with suppress(LostError):
-            await handle.arrival.channel.release(handle.arrival.tag)
+            handle.arrival.channel.release(handle.arrival.tag)
 
     def is_lost(self, delivery: Delivery) -> bool:
         return handle_of(delivery).arrival.channel.is_closed
