@@ -17,7 +17,7 @@ from webhook_runner.policy.delay import Slot, Wheel
 EVERY_SECONDS = 30.0
 # Overdue ones are mostly in front: late landings and returns break the order.
 LOOK_THROUGH = 200
-PREFETCH = 1000
+PREFETCH = LOOK_THROUGH + 56
 # A queue that looks as it did when nothing overdue was in it is looked into again after this.
 TRUST_SECONDS = 300.0
 # A slot that opens so soon is looked after by being opened.
