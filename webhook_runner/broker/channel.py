@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TypeVar, cast
+from typing import TypeVar
 
-from aiormq.abc import DeliveredMessage
-from aiormq.channel import Channel as RawChannel
+from aiormq.abc import ChannelFrame, DeliveredMessage
 from aiormq.exceptions import (
     AMQPError,
     ChannelAccessRefused,
@@ -18,9 +16,9 @@ from aiormq.exceptions import (
     DeliveryError,
     PublishError,
 )
-from pamqp.commands import Basic
-from pamqp.common import FieldTable
 
+from webhook_runner.broker import frames
+from webhook_runner.broker.lean_channel import LeanChannel
 from webhook_runner.broker.topology import Binding, Exchange, Queue
 
 T = TypeVar("T")
@@ -89,15 +87,22 @@ class Arrival:
 Receiver = Callable[[Arrival], None]
 
 
+async def _never(_: DeliveredMessage) -> None:
+    """Stand in for the library's own way of delivering."""
+
+
 class Channel:
     """Wraps one channel. Every call raises `LostError` once it is closed.
 
     A call that is cancelled goes on in the background: the library would close the channel.
     """
 
-    def __init__(self, raw: RawChannel) -> None:
+    def __init__(self, raw: LeanChannel) -> None:
         self._raw = raw
+        raw.closing.add_done_callback(lambda _: raw.end_confirms())
         self._prefetch: int | None = None
+        self._outbox: list[bytes] = []
+        self._sending = False
 
     @property
     def is_closed(self) -> bool:
@@ -142,30 +147,29 @@ class Channel:
 
     async def consume(self, queue: str, tag: str, prefetch: int, receive: Receiver) -> None:
         """Start a consumer; ``receive`` must neither block nor raise."""
-
-        async def arrived(message: DeliveredMessage) -> None:
-            receive(_arrival(self, message))
-
+        self._raw.receivers[tag] = lambda message: receive(_arrival(self, message))
         if prefetch != self._prefetch:
             await self._call(self._raw.basic_qos(prefetch_count=prefetch))
             self._prefetch = prefetch
-        await self._call(self._raw.basic_consume(queue, arrived, consumer_tag=tag))
+        await self._call(self._raw.basic_consume(queue, _never, consumer_tag=tag))
 
     async def cancel(self, tag: str) -> None:
         """Stop a consumer; all that it was handed has been received when this returns."""
         await self._call(self._raw.basic_cancel(tag))
+        self._raw.receivers.pop(tag, None)
 
-    async def ack(self, tag: int) -> None:
-        with translated():
-            await self._raw.basic_ack(tag, wait=False)
+    def ack(self, tag: int) -> None:
+        """Settle a message for good."""
+        self._send(frames.ack(self._raw.number, tag))
 
-    async def release(self, tag: int) -> None:
+    def release(self, tag: int) -> None:
         """Give a message back to its queue."""
-        with translated():
-            await self._raw.basic_nack(tag, requeue=True, wait=False)
+        self._send(frames.give_back(self._raw.number, tag))
 
     async def flush(self) -> None:
         """Return when the broker has read all that was sent on this channel."""
+        while self._sending and not self.is_closed:  # noqa: ASYNC110 - over within some turns
+            await asyncio.sleep(0)
         await self._call(self._raw.basic_qos(prefetch_count=self._prefetch or 1))
 
     async def publish(self, out: Outgoing, message_id: str) -> None:
@@ -177,27 +181,50 @@ class Channel:
             LostError: the channel closed first; whether it landed is unknown.
 
         """
-        properties = Basic.Properties(
-            content_type=out.content_type or None,
-            content_encoding=out.content_encoding or None,
-            headers=cast("FieldTable", dict(out.headers)),
-            delivery_mode=_PERSISTENT,
-            correlation_id=out.correlation_id or None,
+        packed = frames.publish(self._raw.number, out.exchange, out.key) + frames.content(
+            self._raw.number,
+            out.body,
+            out.headers,
             message_id=out.message_id or message_id,
-            timestamp=None if out.timestamp is None else _as_datetime(out.timestamp),
+            content_type=out.content_type,
+            content_encoding=out.content_encoding,
+            correlation_id=out.correlation_id,
+            timestamp=out.timestamp,
+            largest=self._raw.max_content_size,
         )
+        confirm = self._raw.confirm_next(out.message_id or message_id)
+        self._send(packed)
         with translated():
-            await self._raw.basic_publish(
-                out.body,
-                exchange=out.exchange,
-                routing_key=out.key,
-                properties=properties,
-                mandatory=True,
-                wait=False,
-            )
+            await confirm
 
     async def close(self) -> None:
         await asyncio.shield(self._raw.close())
+
+    def _send(self, packed: bytes) -> None:
+        """Queue frames for the socket: all of one turn of the loop go in one write."""
+        if self._raw.is_closed:
+            raise LostError("the channel is closed")
+        self._outbox.append(packed)
+        if not self._sending:
+            self._sending = True
+            self._raw.loop.call_soon(self._flush_now)
+
+    def _flush_now(self) -> None:
+        packed = ChannelFrame(b"".join(self._outbox), should_close=False)
+        try:
+            self._raw.write_queue.put_nowait(packed)
+        except asyncio.QueueFull:
+            if not self._raw.is_closed:
+                self._raw.create_task(self._flush_later())
+        else:
+            self._outbox.clear()
+            self._sending = False
+
+    async def _flush_later(self) -> None:
+        while self._outbox:
+            packed, self._outbox = b"".join(self._outbox), []
+            await self._raw.write_queue.put(ChannelFrame(packed, should_close=False))
+        self._sending = False
 
     async def _call(self, call: Awaitable[T]) -> T:
         with translated():
@@ -256,7 +283,3 @@ def _arrival(channel: Channel, message: DeliveredMessage) -> Arrival:
         persistent=properties.delivery_mode == _PERSISTENT,
         expiration=bool(properties.expiration),
     )
-
-
-def _as_datetime(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds).astimezone()

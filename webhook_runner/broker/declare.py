@@ -40,6 +40,8 @@ class Declarer:
         self._mode = mode
         self._observer = observer
         self._probe: Channel | None = None
+        # A refusal closes the channel under whoever else is using it.
+        self._one = asyncio.Lock()
 
     @property
     def _topology(self) -> Topology:
@@ -54,7 +56,8 @@ class Declarer:
 
         """
         try:
-            return await (await self._channel()).count(queue)
+            async with self._one:
+                return await (await self._channel()).count(queue)
         except MissingError:
             return None
         except ForbiddenError as error:
@@ -108,7 +111,8 @@ class Declarer:
     async def _exchanges(self) -> None:
         for exchange in self._topology.exchanges():
             try:
-                await (await self._channel()).declare_exchange(exchange, passive=True)
+                async with self._one:
+                    await (await self._channel()).declare_exchange(exchange, passive=True)
             except MissingError:
                 if self._mode == "verify":
                     raise TopologyError(f"exchange {exchange.name} is missing: {_EXPORT}") from None
@@ -137,7 +141,8 @@ class Declarer:
     async def _compare(self, queue: Queue) -> None:
         """Try the declaration: the broker's refusal names the first property that differs."""
         try:
-            await (await self._channel()).declare_queue(queue)
+            async with self._one:
+                await (await self._channel()).declare_queue(queue)
         except (DiffersError, ForbiddenError) as error:
             self._warn(queue.name, error)
 
@@ -151,7 +156,8 @@ class Declarer:
 
     async def _act(self, what: str, action: Callable[[Channel], Awaitable[None]]) -> None:
         try:
-            await action(await self._channel())
+            async with self._one:
+                await action(await self._channel())
         except ForbiddenError as error:
             raise TopologyError(
                 f'cannot {what}: {error}; grant it, or {_EXPORT} and set topology = "verify"'

@@ -179,17 +179,17 @@ class Hands:
         await self._ack(item)
 
     async def _ack(self, item: Item) -> None:
-        await item.arrival.channel.ack(item.arrival.tag)
+        item.arrival.channel.ack(item.arrival.tag)
         self._forget(item)
 
     async def _put_aside(self, arrival: Arrival) -> None:
         unrouted = self._session.around.topology.unrouted
         await self._session.publish(moved(arrival, unrouted, arrival.key, {}))
-        await arrival.channel.ack(arrival.tag)
+        arrival.channel.ack(arrival.tag)
 
     async def _release(self, arrivals: list[Arrival]) -> None:
         for arrival in arrivals:
-            await arrival.channel.release(arrival.tag)
+            arrival.channel.release(arrival.tag)
 
     def _forget(self, item: Item) -> None:
         if item.source.held.pop(item.arrival.tag, None) is not None:

@@ -6,36 +6,39 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import aiormq
 import pamqp.frame
-from aiormq.channel import Channel as RawChannel
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import AMQPError, ProbableAuthenticationError
 from pamqp.commands import Connection as Frames
-from pamqp.constants import FRAME_HEADER
+from pamqp.constants import FRAME_HEADER, FRAME_HEADER_SIZE, FRAME_METHOD
 from pamqp.exceptions import PAMQPException
 from yarl import URL
 
 from webhook_runner.broker.channel import Channel, describe, translated
+from webhook_runner.broker.lean_channel import LeanChannel
 from webhook_runner.errors import BrokerUnavailableError
 from webhook_runner.settings import BrokerSettings
 
 CONNECT_TIMEOUT = 10.0
+_DELIVER = bytes((0, 60, 0, 60))
 _CONTENT_FIXED = 12  # class, weight and body size, before the property flags
 
 
 class Reader:
-    """Hands on what the broker sends, with undecodable message properties blanked out.
+    """Hands on what the broker sends, with undecodable properties of messages blanked out.
 
     A publisher's absurd timestamp or a broken string makes the codec fail, which would end the
-    connection, whereupon the broker would deliver the same message again, for ever.
+    connection, whereupon the broker would deliver the same message again, for ever. What came by
+    one of ``trusted`` exchanges was packed by us.
     """
 
-    def __init__(self, inner: asyncio.StreamReader) -> None:
+    def __init__(self, inner: asyncio.StreamReader, trusted: frozenset[bytes]) -> None:
         self._inner = inner
+        self._trusted = trusted
+        self._doubted: set[bytes] = set()
         self._head = b""
 
     def at_eof(self) -> bool:
@@ -46,11 +49,24 @@ class Reader:
 
     async def readexactly(self, size: int) -> bytes:
         found = await self._inner.readexactly(size)
-        if len(self._head) < pamqp.constants.FRAME_HEADER_SIZE:
+        if len(self._head) < FRAME_HEADER_SIZE:
             self._head += found
             return found
         head, self._head = self._head, b""
-        return found if head[0] != FRAME_HEADER else _decodable(head, found)
+        kind, channel = head[0], head[1:3]
+        if kind == FRAME_METHOD:
+            if found[:4] == _DELIVER and _exchange(found) not in self._trusted:
+                self._doubted.add(channel)
+        elif kind == FRAME_HEADER and channel in self._doubted:
+            self._doubted.discard(channel)
+            return _decodable(head, found)
+        return found
+
+
+def _exchange(deliver: bytes) -> bytes:
+    """Read the exchange out of a Basic.Deliver: it follows the tag, its number and a flag."""
+    start = 4 + 1 + deliver[4] + 9
+    return deliver[start + 1 : start + 1 + deliver[start]]
 
 
 def _decodable(head: bytes, found: bytes) -> bytes:
@@ -63,14 +79,15 @@ def _decodable(head: bytes, found: bytes) -> bytes:
 
 
 class _Transport(TransportFactory):
-    def __init__(self, *, tls: bool) -> None:
+    def __init__(self, trusted: frozenset[str], *, tls: bool) -> None:
+        self._trusted = frozenset(name.encode() for name in trusted)
         self._inner = TLSTransportFactory() if tls else TCPTransportFactory()
 
     async def create(
         self, url: URL, **kwargs: object
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await self._inner.create(url, **kwargs)
-        return Reader(reader), writer  # type: ignore[return-value]  # all that aiormq asks of it
+        return Reader(reader, self._trusted), writer  # type: ignore[return-value]  # all that aiormq asks of it
 
 
 class _Connection(aiormq.Connection):
@@ -78,6 +95,14 @@ class _Connection(aiormq.Connection):
 
     on_blocked: Callable[[str], None]
     on_unblocked: Callable[[], None]
+
+    async def lean_channel(self, *, confirms: bool) -> LeanChannel:
+        if self.is_closed:
+            raise RuntimeError("the connection is closed")
+        number = max(self.channels, default=0) + 1
+        self.channels[number] = channel = LeanChannel(self, number, confirms=confirms)
+        await channel.open()
+        return channel
 
     async def _Connection__handle_connection_blocked(  # noqa: N802 - the library's private name
         self, frame: Frames.Blocked
@@ -135,6 +160,7 @@ class Line:
     async def connect(
         cls,
         where: Address,
+        trusted: frozenset[str],
         on_blocked: Callable[[str], None],
         on_unblocked: Callable[[], None],
     ) -> "Line":
@@ -144,7 +170,7 @@ class Line:
         raw = _Connection(
             where.url,
             context=where.tls,
-            transport_factory=_Transport(tls=where.tls is not None),
+            transport_factory=_Transport(trusted, tls=where.tls is not None),
         )
         raw.on_blocked, raw.on_unblocked = on_blocked, on_unblocked
         try:
@@ -177,8 +203,7 @@ class Line:
     async def channel(self, *, confirms: bool = False) -> Channel:
         """Open a channel. Raises LostError when the connection is gone."""
         with translated():
-            raw = await asyncio.shield(self._raw.channel(publisher_confirms=confirms))
-            return Channel(cast("RawChannel", raw))
+            return Channel(await asyncio.shield(self._raw.lean_channel(confirms=confirms)))
 
     async def close(self) -> None:
         await asyncio.shield(self._raw.close())

@@ -70,7 +70,7 @@ class Poison:
             await self._session.publish(out)
         else:
             await self._park(envelope)
-        await arrival.channel.ack(arrival.tag)
+        arrival.channel.ack(arrival.tag)
 
     def _alone(self, delivery: Delivery) -> Envelope:
         """Read the task again, as the same one. Raises InvalidTaskError."""

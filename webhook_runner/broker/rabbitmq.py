@@ -99,16 +99,13 @@ class RabbitBroker:
         await self._keeper.publish(task_message(envelope, self._topology.work, envelope.task.queue))
 
     async def park(self, envelope: Envelope) -> None:
-        now = self._around.clock.now()
-        slot = self._policy.place_next(due_milliseconds(envelope.due_at) / 1000, now)
-        session = await self._keeper.connected()
-        if self._parts is not None and self._parts.session is session:
-            await self._parts.wheel.prepare(slot.level)
+        due_at = due_milliseconds(envelope.due_at) / 1000
+        slot = self._policy.place_next(due_at, self._around.clock.now())
+        await self._prepare(slot.level)
         key = slot_key(slot.level, slot.position)
         await self._keeper.publish(task_message(envelope, self._topology.wait, key))
-        parts = self._parts
-        if parts is not None:
-            await parts.wheel.landed(slot)
+        if self._parts is not None:
+            await self._parts.wheel.landed(slot)
 
     async def bury(self, envelope: Envelope, summary: bytes) -> None:
         died_at = self._around.clock.now()
@@ -125,7 +122,7 @@ class RabbitBroker:
         if handle.settled is not None:
             handle.settled()
         try:
-            await handle.arrival.channel.ack(handle.arrival.tag)
+            handle.arrival.channel.ack(handle.arrival.tag)
         except LostError:
             return False
         return True
@@ -135,7 +132,7 @@ class RabbitBroker:
         if handle.settled is not None:
             handle.settled()
         with suppress(LostError):
-            await handle.arrival.channel.release(handle.arrival.tag)
+            handle.arrival.channel.release(handle.arrival.tag)
 
     def is_lost(self, delivery: Delivery) -> bool:
         return handle_of(delivery).arrival.channel.is_closed
@@ -146,6 +143,10 @@ class RabbitBroker:
     def scheduled(self) -> dict[int, int]:
         """Return how many messages wait on each level of the wheel, as of the last sweep."""
         return {} if self._parts is None else self._parts.wheel.scheduled()
+
+    def held_bytes(self) -> int:
+        """Return how many bytes of task bodies wait in this process for their time."""
+        return 0 if self._parts is None else self._parts.wheel.held_bytes()
 
     async def drain(self) -> None:
         self._drained = True
@@ -158,6 +159,17 @@ class RabbitBroker:
             await parts.poison.close()
             await parts.queues.close()
         await parts.session.close()
+
+    async def _prepare(self, level: int) -> None:
+        """Have the queues of a level declared before the first publish to them."""
+        while True:
+            session = await self._keeper.connected()
+            if self._parts is None:
+                return None
+            try:
+                return await self._parts.wheel.prepare(level)
+            except LostError as error:
+                session.fail(str(error))
 
     async def _apply(self, queue: str) -> None:
         if self._parts is None:

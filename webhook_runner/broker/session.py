@@ -90,7 +90,10 @@ class Session:
     async def _line(self, server: str, duty: str) -> Line:
         where = address(server, self.around.settings, f"webhook-runner {duty}")
         line = await Line.connect(
-            where, lambda reason: self._block(duty, reason), lambda: self._unblock(duty)
+            where,
+            self.around.topology.ours,
+            lambda reason: self._block(duty, reason),
+            lambda: self._unblock(duty),
         )
         self._lines.append(line)
         line.on_close(lambda reason: self.fail(f"the connection to {duty} ended: {reason}"))

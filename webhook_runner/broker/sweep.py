@@ -17,7 +17,7 @@ from webhook_runner.policy.delay import Slot, Wheel
 EVERY_SECONDS = 30.0
 # Overdue ones are mostly in front: late landings and returns break the order.
 LOOK_THROUGH = 200
-PREFETCH = 1000
+PREFETCH = LOOK_THROUGH + 56
 # A queue that looks as it did when nothing overdue was in it is looked into again after this.
 TRUST_SECONDS = 300.0
 # A slot that opens so soon is looked after by being opened.
@@ -129,7 +129,7 @@ class Sweeper:
         finally:
             await channel.cancel(tag)
             for arrival in reversed(look.kept):
-                await channel.release(arrival.tag)
+                channel.release(arrival.tag)
 
     async def _until_enough(self, queue: str, look: Look) -> None:
         """Wait until the queue is drained, or enough was seen that is not overdue."""
@@ -175,7 +175,7 @@ class Sweeper:
 
     async def _send(self, arrival: Arrival, out: Outgoing) -> None:
         await self._session.publish(out)
-        await arrival.channel.ack(arrival.tag)
+        arrival.channel.ack(arrival.tag)
 
     async def _own_channel(self) -> Channel:
         """Open one for all sweeps, never closed: the executor may hold what came by it."""

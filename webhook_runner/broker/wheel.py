@@ -65,6 +65,9 @@ class WheelDriver:
     def scheduled(self) -> dict[int, int]:
         return dict(self._sweeper.waiting)
 
+    def held_bytes(self) -> int:
+        return self._hands.bytes
+
     async def prepare(self, level: int) -> None:
         """Make the queues of ``level`` be there. Raises LostError and TopologyError."""
         if level in self._levels:
