@@ -87,13 +87,13 @@ def expiring(receiver: Receiver, name: str, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("case", ["past", "eta at expires", "far eta after expires"])
 def test_a_task_past_its_expiry_is_not_sent(common: Stage, receiver: Receiver, case: str) -> None:
     soon = time.time() + 600
-    fields = {
+    cases: dict[str, dict[str, object]] = {
         "past": {"expires": 1_000_000_000},
         "eta at expires": {"expires": soon, "eta": soon},
         "far eta after expires": {"expires": rfc_3339(soon), "eta": soon + 3600},
-    }[case]
+    }
     name = case.replace(" ", "-")
-    common.publish("plain", expiring(receiver, name, **fields))
+    common.publish("plain", expiring(receiver, name, **cases[case]))
     (undo,) = receiver.wait_for(1, "/undo")
     failure = json.loads(undo.body)["failure"]
     assert (failure["reason"], failure["attempts"]) == ("expired", 0)

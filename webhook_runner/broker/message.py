@@ -46,7 +46,8 @@ def own_headers(headers: Mapping[str, object]) -> dict[str, HeaderValue]:
 
 def delivery_of(arrival: Arrival, queue: str, *, ours: bool) -> Delivery:
     """Build what the engine sees. ``ours``: it came through an exchange of ours."""
-    count = arrival.headers.get(_COUNT)
+    # At a first delivery the broker writes no count: one that is there is the publisher's.
+    count = arrival.headers.get(_COUNT) if arrival.redelivered else None
     counted = isinstance(count, int) or not arrival.redelivered
     return Delivery(
         queue=queue,
