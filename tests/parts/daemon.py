@@ -125,6 +125,14 @@ class Daemon:
         """Send a signal to the daemon's own process."""
         self._started().send_signal(number)
 
+    def pause(self) -> None:
+        """Freeze the daemon: its connections stay open and nothing answers."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen daemon go on; a failpoint may have frozen it."""
+        self.signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """SIGKILL the daemon's own process and wait for its end."""
         self.signal(signal.SIGKILL)

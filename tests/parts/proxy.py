@@ -57,6 +57,7 @@ class _Link:
             due, data = await line.get()
             await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
             await self.proxy.flowing.wait()
+            await self.proxy.towards[to].wait()
             if not data:
                 self.finish(to)
                 return
@@ -79,6 +80,9 @@ class FaultProxy:
         self.connections = 0
         self.flowing = asyncio.Event()
         self.flowing.set()
+        self.towards = {side: asyncio.Event() for side in Side}
+        for gate in self.towards.values():
+            gate.set()
         self._thread = LoopThread("proxy")
         server = self._thread.run(self._listen(0))
         self.port: int = server.sockets[0].getsockname()[1]
@@ -100,6 +104,8 @@ class FaultProxy:
         """Heal: listen, forward, without delay."""
         self.slow()
         self._thread.call(self.flowing.set)
+        for gate in self.towards.values():
+            self._thread.call(gate.set)
         if self._server is None:
             self._server = self._thread.run(self._listen(self.port))
 
@@ -110,6 +116,10 @@ class FaultProxy:
     def black_hole(self) -> None:
         """Accept and keep connections open but forward nothing, not even a close."""
         self._thread.call(self.flowing.clear)
+
+    def hold(self, towards: Side) -> None:
+        """Keep back what goes to one side, until `pass_through`; the other direction flows."""
+        self._thread.call(self.towards[towards].clear)
 
     def half_close(self, towards: Side) -> None:
         """Send FIN to one side of every connection; the other direction stays open."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from webhook_runner.broker.channel import Arrival, LostError, Outgoing
-from webhook_runner.broker.message import delivery_of, due_of, moved, queue_of
+from webhook_runner.broker.message import DOUBTFUL, delivery_of, due_of, moved, queue_of
 from webhook_runner.broker.session import Session
 from webhook_runner.broker.topology import slot_key
 from webhook_runner.policy.delay import HandOver, Hold, Park, Slot, Wheel
@@ -36,6 +36,7 @@ class Item:
     source: Source
     due: float
     queue: str
+    overdue: bool
     moving: bool = False
 
 
@@ -72,7 +73,7 @@ class Hands:
         if due is None or arrival.exchange not in self._session.around.topology.ours:
             self.spawn(self._put_aside(arrival))
             return
-        item = Item(arrival, source, due, queue_of(arrival))
+        item = Item(arrival, source, due, queue_of(arrival), overdue=due <= self._clock.now())
         source.held[arrival.tag] = item
         self.bytes += size
         self._decide(item)
@@ -155,15 +156,18 @@ class Hands:
 
     def _hand_over(self, item: Item) -> None:
         consumer = None if self._closed else self._consumer_of(item.queue)
-        if consumer is not None:
-            delivery = delivery_of(item.arrival, item.queue, ours=True)
-            # Sweeps raise the count, so only that of the work queue tells a crash loop.
-            if delivery.redeliveries == 0 and consumer.take_now(delivery):
-                self._forget(item)
-                return
+        delivery = delivery_of(item.arrival, item.queue, ours=True)
+        # Sweeps raise the count, so only that of the work queue tells a crash loop.
+        if consumer is not None and delivery.redeliveries == 0 and consumer.take_now(delivery):
+            self._forget(item)
+            return
         work = self._session.around.topology.work
         item.moving = True
-        self.spawn(self._move(item, moved(item.arrival, work, item.queue, {HANDED: 1})))
+        marks = {HANDED: 1}
+        if item.overdue and delivery.redeliveries:
+            # A process may have died with its request: sweeps return only what is not yet due.
+            marks[DOUBTFUL] = 1
+        self.spawn(self._move(item, moved(item.arrival, work, item.queue, marks)))
 
     async def _park(self, item: Item, slot: Slot) -> None:
         await self._prepare(slot.level)

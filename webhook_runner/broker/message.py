@@ -12,6 +12,7 @@ from webhook_runner.task.progress import progress_headers
 
 DUE = "wr-due"
 QUEUE = "wr-queue"
+DOUBTFUL = "wr-doubtful"
 ALONE = "wr-alone"
 _OURS = "wr-"
 _TRACE = "traceparent"
