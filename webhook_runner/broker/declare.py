@@ -26,6 +26,7 @@ Mode = Literal["declare", "verify", "none"]
 # is declared at the very first start cannot, and carries nothing yet.
 SETTLING_SECONDS = 2.0
 
+_TYPE = "x-queue-type"
 _EXPORT = 'export the definitions with "webhook-runner topology" and have them imported'
 
 
@@ -139,12 +140,21 @@ class Declarer:
             )
 
     async def _compare(self, queue: Queue) -> None:
-        """Try the declaration: the broker's refusal names the first property that differs."""
+        """Try the declaration: the broker's refusal names a property that differs."""
+        bare = Queue(queue.name, {_TYPE: queue.arguments[_TYPE]})
+        whole = await self._refusal(queue)
+        if whole is not None:
+            # The type says more than any other property, but the broker compares it last.
+            kind = await self._refusal(bare)
+            self._warn(queue.name, kind if kind is not None and _TYPE in str(kind) else whole)
+
+    async def _refusal(self, queue: Queue) -> LostError | None:
         try:
             async with self._one:
                 await (await self._channel()).declare_queue(queue)
         except (DiffersError, ForbiddenError) as error:
-            self._warn(queue.name, error)
+            return error
+        return None
 
     def _warn(self, name: str, error: LostError) -> None:
         self._observer.notice(

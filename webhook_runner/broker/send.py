@@ -5,14 +5,11 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from webhook_runner.broker.channel import (
-    Channel,
-    LostError,
-    NackedError,
-    Outgoing,
-    ReturnedError,
-)
-from webhook_runner.broker.line import Line, address
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+
+from webhook_runner.broker.line import CONNECT_TIMEOUT, address
 from webhook_runner.errors import BrokerUnavailableError, UnknownQueueError
 from webhook_runner.settings import BrokerSettings
 
@@ -43,17 +40,21 @@ async def send(
             yield posting
 
 
-async def _publish(channel: Channel, posting: Posting, limit: float) -> None:
-    out = Outgoing("", posting.queue, posting.body, {}, content_type="application/json")
+async def _publish(channel: AbstractChannel, posting: Posting, limit: float) -> None:
+    message = aio_pika.Message(
+        posting.body,
+        content_type="application/json",
+        message_id=posting.id,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+    )
     try:
-        async with asyncio.timeout(limit):
-            await channel.publish(out, posting.id)
-    except ReturnedError as error:
+        await channel.default_exchange.publish(message, posting.queue, timeout=limit)
+    except PublishError as error:
         raise UnknownQueueError(f"the broker has no queue {posting.queue!r}") from error
-    except NackedError as error:
+    except DeliveryError as error:
         text = f"queue {posting.queue!r} refused the message {posting.id}: {error}"
         raise BrokerUnavailableError(text) from error
-    except (LostError, TimeoutError) as error:
+    except (AMQPError, ConnectionError, RuntimeError, TimeoutError) as error:
         words = str(error) or f"no confirm within {limit:g} s"
         raise BrokerUnavailableError(
             f"message {posting.id} may not have arrived: {words}"
@@ -61,23 +62,24 @@ async def _publish(channel: Channel, posting: Posting, limit: float) -> None:
 
 
 @asynccontextmanager
-async def _channel(servers: Sequence[str], settings: BrokerSettings) -> AsyncIterator[Channel]:
-    line = await _line(servers, settings)
-    try:
-        yield await line.channel(confirms=True)
-    except LostError as error:
-        raise BrokerUnavailableError(f"the connection was lost: {error}") from error
-    finally:
-        await line.close()
+async def _channel(
+    servers: Sequence[str], settings: BrokerSettings
+) -> AsyncIterator[AbstractChannel]:
+    connection = await _connection(servers, settings)
+    async with connection:
+        # An unroutable message comes back as an error, not as a silent success.
+        yield await connection.channel(publisher_confirms=True, on_return_raises=True)
 
 
-async def _line(servers: Sequence[str], settings: BrokerSettings) -> Line:
+async def _connection(servers: Sequence[str], settings: BrokerSettings) -> AbstractConnection:
     problems: list[str] = []
     for server in servers:
+        where = address(server, settings, "webhook-runner send")
         try:
-            where = address(server, settings, "webhook-runner send")
-            # A blocked broker shows as a confirm that does not come.
-            return await Line.connect(where, lambda _: None, lambda: None)
-        except BrokerUnavailableError as error:
-            problems.append(str(error))
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                return await aio_pika.connect(where.url, ssl_context=where.tls)
+        except TimeoutError:
+            problems.append(f"{where.text}: no answer within {CONNECT_TIMEOUT:g} s")
+        except (AMQPError, OSError, RuntimeError) as error:
+            problems.append(f"{where.text}: {' '.join(map(str, error.args))}")
     raise BrokerUnavailableError("; ".join(problems))
