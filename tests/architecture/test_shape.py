@@ -79,7 +79,7 @@ def test_packages_are_empty_but_for_the_version() -> None:
 @each_module
 def test_imports_stand_at_the_top_are_absolute_and_real(path: Path) -> None:
     imports = [n for n in ast.walk(tree_of(path)) if isinstance(n, ast.Import | ast.ImportFrom)]
-    nested = {node for f in functions_of(path) for node in ast.walk(f) if isinstance(node, ast.AST)}
+    nested = {node for function in functions_of(path) for node in ast.walk(function)}
     assert not [ast.unparse(node) for node in imports if node in nested]
     assert not [n.module for n in imports if isinstance(n, ast.ImportFrom) and n.level]
     assert "TYPE_CHECKING" not in path.read_text("utf-8")

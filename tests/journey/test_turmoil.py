@@ -86,7 +86,10 @@ async def test_every_task_ends_once_and_no_copy_is_sent_twice(
     start: StartWorld, seed: int, *, counts: bool
 ) -> None:
     dice = random.Random(seed)
-    common = QueueSettings(jitter=0, rollback_retry_limit=2, max_redeliveries=40, retry_on="smart")
+    most = 1 + 39 * (seed % 2)  # few: the innocent become suspects too
+    common = QueueSettings(
+        jitter=0, rollback_retry_limit=2, max_redeliveries=most, retry_on="smart"
+    )
     queues = {"a": common, "b": common.model_copy(update={"concurrency": 2, "rate": 5.0})}
     world = await start(queues, counts=counts, whole={"default_queue": "a"})
     fickle = FickleDispatcher(world.clock, dice)

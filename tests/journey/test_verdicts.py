@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.fakes.dispatcher import Hang
 from tests.journey.conftest import StartWorld
+from webhook_runner.settings import QueueSettings
 from webhook_runner.task.event import (
     AttemptFinished,
     AttemptStarted,
@@ -295,3 +296,47 @@ async def test_two_copies_of_one_retry_never_run_beside_each_other(start: StartW
     assert world.dispatcher.most == 1
     assert [envelope.attempt for _, envelope in world.dispatcher.sent] == [1, 2, 3]
     assert world.is_idle()
+
+
+async def test_a_task_that_a_reload_made_impossible_fails_as_a_task_does(
+    start: StartWorld,
+) -> None:
+    world = await start(jitter=0)
+    world.dispatcher.will(Responded(500))
+    world.send(message(roll_back="http://other.test/undo"))
+    await world.settle()
+    await world.consumer.reconfigure(QueueSettings(), base_url="")
+    await world.at(10)
+
+    assert world.broker.invalid == []
+    assert json.loads(world.broker.dead[0][1])["last_error"] == "no_base_url"
+    assert world.dispatcher.urls == ["http://app.test/x", "http://other.test/undo"]
+    assert world.is_idle()
+
+
+async def test_a_sender_is_warned_of_what_nobody_reads_and_strict_refuses_it(
+    start: StartWorld,
+) -> None:
+    world = await start()
+    world.send({"url": "/x", "id": "t", "colour": "red"})
+    await world.settle()
+    assert "'colour'" in world.observer.last(Warned).text
+    strict = world.settings.model_copy(update={"strict": True})
+    world.executor._reception.reconfigure(strict)
+    world.send({"url": "/x", "id": "t", "colour": "red"})
+    await world.settle()
+
+    assert [reason for _, reason, _ in world.broker.invalid] == ["unknown_field"]
+    assert len(world.dispatcher.sent) == 1
+
+
+async def test_doubt_about_an_attempt_stays_until_the_endpoint_answers(
+    start: StartWorld,
+) -> None:
+    world = await start(jitter=0)
+    world.dispatcher.will(TimedOut(60.0), Unreachable(Trouble.DNS), Responded(500))
+    world.send({"url": "/x", "id": "t"})
+    await world.at(100)
+
+    doubts = ["Webhook-Runner-Possible-Duplicate" in r.headers for r, _ in world.dispatcher.sent]
+    assert doubts == [False, True, True, False]

@@ -125,7 +125,10 @@ class Executor:
 
     def _destination(self, envelope: Envelope) -> tuple[str, int]:
         lane = self._lanes[envelope.task.queue]  # not the one it came by, when it is to move on
-        return host_of(absolute(envelope.task.url, lane.base_url))
+        try:
+            return host_of(absolute(envelope.task.url, lane.base_url))
+        except InvalidTaskError:
+            return ("", 0)  # its attempt will be refused
 
     async def _attempt(self, envelope: Envelope, lane: Lane) -> tuple[Envelope, Verdict]:
         now = self._clock.now()

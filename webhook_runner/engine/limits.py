@@ -90,8 +90,8 @@ class Gate:
         return self._tokens.wait(self._clock.monotonic())
 
     def try_enter(self) -> bool:
-        """Take a slot and a token if both are there now and more will be within ``DRY``."""
-        if self._is_closed or self.wait() > 0 or not self._slots.try_take():
+        """Take a slot and a token if both are there now."""
+        if self._is_closed or not self._slots.try_take():
             return False
         if self._tokens.take(self._clock.monotonic()):
             return True

@@ -40,12 +40,11 @@ class Settlement:
 
     async def settle(self, delivery: Delivery, envelope: Envelope, verdict: Verdict) -> bool:
         """Return whether the delivery is settled; if not, the broker will hand it over again."""
-        if isinstance(verdict, Release):
-            self._observer.notice(TaskReleased(envelope))
-            await self._broker.release(delivery)
-            return False
         self._observer.notice(await self._publish(envelope, verdict))
-        return await self._broker.ack(delivery)
+        if not isinstance(verdict, Release):
+            return await self._broker.ack(delivery)
+        await self._broker.release(delivery)
+        return False
 
     async def reject(self, delivery: Delivery, error: InvalidTaskError) -> None:
         """Set an invalid message aside, with its bytes and the reason, and acknowledge it."""

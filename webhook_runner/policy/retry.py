@@ -171,19 +171,21 @@ def _fail(
     return fail(envelope, failure, outcome, queue, now)
 
 
-def _told(envelope: Envelope, outcome: Outcome) -> Envelope:
+def _told(envelope: Envelope, outcome: Responded | TimedOut | Unreachable | Refused) -> Envelope:
     """Return the envelope with what this attempt met, so that the next copy carries it."""
+    doubtful = envelope.doubtful  # until the endpoint answers
     match outcome:
         case Responded(status=status):
             return replace(envelope, last_status=status, last_error="", doubtful=False)
         case TimedOut(sent=sent):
-            return replace(envelope, last_status=None, last_error="timeout", doubtful=sent)
+            return replace(
+                envelope, last_status=None, last_error="timeout", doubtful=doubtful or sent
+            )
         case Unreachable(trouble=trouble, sent=sent):
-            return replace(envelope, last_status=None, last_error=trouble.value, doubtful=sent)
+            error = trouble.value
+            return replace(envelope, last_status=None, last_error=error, doubtful=doubtful or sent)
         case Refused(rule=rule):
             return replace(envelope, last_status=None, last_error=rule, doubtful=False)
-        case Interrupted(sent=sent):
-            return replace(envelope, doubtful=sent)
 
 
 def _again(envelope: Envelope, due_at: float) -> Envelope:

@@ -338,6 +338,16 @@ async def test_a_solitary_guest_is_never_beside_another() -> None:
     assert inside == []
 
 
+async def test_a_crowd_may_grow() -> None:
+    crowd = Crowd(1)
+    guests = Guests(crowd)
+    await guests.come("a")
+    await guests.come("b")
+    crowd.resize(2)
+    await settle()
+    assert guests.inside == ["a", "b"]
+
+
 def test_a_pause_ends_and_only_grows() -> None:
     pauses = Pauses()
     pauses.pause(("a", 80), 100.0)
