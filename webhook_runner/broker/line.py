@@ -122,6 +122,12 @@ class Address:
     tls: ssl.SSLContext | None
 
 
+def hush_library() -> None:
+    """Keep it from logging: all it says reaches us as exceptions, and is told once per loss."""
+    for name in ("aiormq", "aio_pika"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
 def address(server: str, settings: BrokerSettings, name: str) -> Address:
     """Complete the configured url. Raises BrokerUnavailableError when a file is unreadable."""
     parts = urlsplit(server)
@@ -165,8 +171,7 @@ class Line:
         on_unblocked: Callable[[], None],
     ) -> "Line":
         """Connect. Raises BrokerUnavailableError, saying in one line what the broker minds."""
-        # What the library logs reaches us as exceptions, and is told once per loss.
-        logging.getLogger("aiormq").setLevel(logging.CRITICAL + 1)
+        hush_library()
         raw = _Connection(
             where.url,
             context=where.tls,

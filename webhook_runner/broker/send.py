@@ -9,7 +9,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 
-from webhook_runner.broker.line import CONNECT_TIMEOUT, address
+from webhook_runner.broker.line import CONNECT_TIMEOUT, address, hush_library
 from webhook_runner.errors import BrokerUnavailableError, UnknownQueueError
 from webhook_runner.settings import BrokerSettings
 
@@ -72,6 +72,7 @@ async def _channel(
 
 
 async def _connection(servers: Sequence[str], settings: BrokerSettings) -> AbstractConnection:
+    hush_library()
     problems: list[str] = []
     for server in servers:
         where = address(server, settings, "webhook-runner send")
