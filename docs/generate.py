@@ -48,8 +48,6 @@ ALSO: tuple[Event, ...] = (
     AttemptFinished(ENVELOPE, Refused("egress_deny", "refused"), 0.1),
     AttemptFinished(ENVELOPE, Responded(200, note="broke off"), 0.1),
 )
-    "The levels are those of `[log] level`. Every line also has `timestamp`, `level`, `event`."
-)
 
 
 def pages() -> dict[str, str]:
@@ -161,9 +159,9 @@ def events_page() -> str:
     words = [
         "# Log events\n",
         "Every line has `timestamp`, `level` and `event`. A line about a task that was understood",
-        "(all `task.*` but `task.rejected`) also has `task_id`, `queue`, `attempt`, and where there is",
-        "something to say `run`, `kind`, `correlation_id`, `trace_id`; `metadata` only with",
-        "`[log] metadata = true`. The line that ends an attempt also has what the attempt met with:",
+        "(all `task.*` but `task.rejected`) also has `task_id`, `queue`, `attempt` and, if there is",
+        "one, `run`, `kind`, `correlation_id`, `trace_id`; `metadata` only with",
+        "`[log] metadata = true`. The line that ends an attempt also says what it met with:",
         "`status` or `error`, `duration_ms`, `lag_ms`. Payloads, bodies and values of headers are",
         "never logged. Fields without a value are left out.\n",
         "| event | level | fields | from |",
