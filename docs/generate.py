@@ -158,9 +158,9 @@ def events_page() -> str:
         told[name] = (levels, names | own, type(event).__name__)
     words = [
         "# Log events\n",
-        "Every line has `timestamp`, `level` and `event`. A line about a task that was understood",
-        "(all `task.*` but `task.rejected`) also has `task_id`, `queue`, `attempt` and, where known,",
-        "`run`, `kind`, `correlation_id`, `trace_id`; `metadata` only with",
+        "Every line has `timestamp`, `level` and `event`. A line about a task that was",
+        "understood (all `task.*` but `task.rejected`) also has `task_id`, `queue`, `attempt` and,",
+        "where known, `run`, `kind`, `correlation_id`, `trace_id`; `metadata` only with",
         "`[log] metadata = true`. The line that ends an attempt also says what it met with:",
         "`status` or `error`, `duration_ms`, `lag_ms`. Payloads, bodies and values of headers are",
         "never logged. Fields without a value are left out.\n",
