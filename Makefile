@@ -8,12 +8,12 @@ BROKER ?= rabbitmq
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; [ $$n -lt 2 ] && n=2; echo $$n)
 PYTEST := $(RUN) -m pytest -n $(WORKERS) --dist loadfile
 WITHOUT_BROKER := $(wildcard tests/unit tests/journey tests/architecture)
-TYPED := $(wildcard webhook_runner tests bench examples)
+TYPED := $(wildcard webhook_runner tests bench examples docs)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock broker fmt lint types imports unit check test demo clean
+.PHONY: help setup lock broker fmt lint types imports unit check test demo docs clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -72,6 +72,9 @@ demo: $(STAMP) $(if $(filter rabbitmq,$(BROKER)),demo-broker) ## see webhooks ar
 .PHONY: demo-broker
 demo-broker:
 	@sh tests/parts/install_rabbitmq.sh a-running-one-will-do
+
+docs: $(STAMP) ## write docs/reference anew from the code
+	@$(RUN) -m docs.generate
 
 clean: ## remove what the other targets made
 	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
