@@ -105,9 +105,7 @@ def test_b2_a_stopped_broker_application_is_waited_for(scene: Scene) -> None:
         assert_once(scene, paths)
 
 
-def test_b3_a_broker_that_is_absent_at_start_is_waited_for(
-    scene: Scene, proxy: FaultProxy
-) -> None:
+def test_b3_a_broker_that_is_absent_at_start_is_waited_for(scene: Scene, proxy: FaultProxy) -> None:
     scene.url = proxy.url_for(scene.direct_url)
     proxy.refuse()
     with scene.daemon() as daemon:

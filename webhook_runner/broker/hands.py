@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from webhook_runner.broker.channel import Arrival, LostError, Outgoing
-from webhook_runner.broker.message import DOUBTFUL, delivery_of, due_of, moved, queue_of
+from webhook_runner.broker.message import ALONE, DOUBTFUL, delivery_of, due_of, moved, queue_of
 from webhook_runner.broker.session import Session
 from webhook_runner.broker.topology import slot_key
 from webhook_runner.policy.delay import HandOver, Hold, Park, Slot, Wheel
@@ -157,8 +157,10 @@ class Hands:
     def _hand_over(self, item: Item) -> None:
         consumer = None if self._closed else self._consumer_of(item.queue)
         delivery = delivery_of(item.arrival, item.queue, ours=True)
-        # Sweeps raise the count, so only that of the work queue tells a crash loop.
-        if consumer is not None and delivery.redeliveries == 0 and consumer.take_now(delivery):
+        # Sweeps raise the count, so only that of the work queue tells a crash loop; a suspect of
+        # one has to be counted there from the start.
+        fresh = delivery.redeliveries == 0 and ALONE not in delivery.message.headers
+        if consumer is not None and fresh and consumer.take_now(delivery):
             self._forget(item)
             return
         work = self._session.around.topology.work

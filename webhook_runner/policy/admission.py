@@ -83,7 +83,9 @@ def _crash_loop(
 def _too_late(
     envelope: Envelope, arrival: Arrival, queue: QueueSettings, now: float
 ) -> Fail | Expire | None:
-    expires = envelope.task.expires if envelope.kind is Kind.TASK else None
+    if envelope.kind is Kind.ROLLBACK:
+        return None  # undoing knows no deadline
+    expires = envelope.task.expires
     if expires is not None and max(now, envelope.due_at, arrival.paused_until) >= expires:
         return _end(envelope, "expired", queue, now)
     if queue.max_task_age and now - envelope.first_at >= queue.max_task_age:

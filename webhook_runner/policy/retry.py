@@ -144,8 +144,9 @@ def _in_time(
     now: float,
 ) -> Verdict:
     """End the task now when its next attempt would come too late: its undoing is then early."""
-    due = verdict.next.due_at
-    expires = envelope.task.expires if envelope.kind is Kind.TASK else None
+    if envelope.kind is Kind.ROLLBACK:
+        return verdict  # undoing knows no deadline
+    due, expires = verdict.next.due_at, envelope.task.expires
     if expires is not None and due >= expires:
         return _fail(envelope, "expired", outcome, queue, now, "expires_before_retry")
     if queue.max_task_age and due - envelope.first_at >= queue.max_task_age:

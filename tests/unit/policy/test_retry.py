@@ -398,3 +398,8 @@ def test_a_retry_is_always_in_the_future_and_finite(n: int, u: float, outcome: O
 
     assert isinstance(verdict, Retry)
     assert 0.1 <= verdict.delay <= 1.1 * 604800
+
+
+def test_a_roll_back_is_not_too_old_to_be_tried_again() -> None:
+    old = rollback_of(first_at=NOW - 100)
+    assert isinstance(decide(old, answer(500), queue(max_task_age=1), NOW, 0.0), Retry)
