@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+from webhook_runner.policy.retry import decide
+from webhook_runner.policy.verdict import Retry
 from webhook_runner.settings import QueueSettings
 from webhook_runner.task.model import Envelope, Kind, RollBack, Task
-from webhook_runner.task.outcome import Responded
+from webhook_runner.task.outcome import Outcome, Responded
 
 NOW = 1_800_000_000.0
 UNDO = RollBack("http://app.test/undo")
@@ -33,3 +35,14 @@ def queue(**settings: Any) -> QueueSettings:
 
 def answer(status: int = 500, /, **headers: str) -> Responded:
     return Responded(status, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def after(outcome: Outcome, settings: QueueSettings | None = None, **progress: Any) -> Any:
+    return decide(envelope(**progress), outcome, settings or queue(), NOW, 0.0)
+
+
+def delay_after(outcome: Outcome, settings: QueueSettings | None = None, u: float = 0.0) -> float:
+    verdict = decide(envelope(), outcome, settings or queue(), NOW, u)
+    assert isinstance(verdict, Retry)
+    assert verdict.next.due_at == NOW + verdict.delay
+    return verdict.delay
