@@ -32,6 +32,7 @@ class Lane:
     channel: Channel | None = None
     tag: str = ""
     serving: Wanted | None = None
+    told: tuple[bool, str] = (False, "")
 
 
 class WorkQueues:
@@ -135,9 +136,11 @@ class WorkQueues:
             self._wake.set()
 
     def _tell(self, lane: Lane, why: str = "") -> None:
-        self._session.around.observer.notice(
-            ConsumingChanged(lane.queue, consuming=bool(lane.tag), why=why)
-        )
+        told = (bool(lane.tag), why)
+        if told != lane.told:
+            lane.told = told
+            notice = self._session.around.observer.notice
+            notice(ConsumingChanged(lane.queue, consuming=told[0], why=why))
 
 
 def _differs(serving: Wanted | None, wanted: Wanted) -> bool:

@@ -83,6 +83,7 @@ class Session:
             self.publisher = publisher = Publisher(tuple(channels), around.clock.monotonic)
             # Whoever waits for a blocked broker must see that the session is over.
             self.lost.add_done_callback(lambda _: publisher.unblock())
+            self.lost.add_done_callback(lambda _: self._unblock("publish"))
         except BaseException:
             await self.close()
             raise

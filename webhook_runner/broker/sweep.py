@@ -24,6 +24,8 @@ TRUST_SECONDS = 300.0
 OPENS_SOON_SECONDS = 2.0
 CLOCK_STEP_SECONDS = 0.2
 _QUIET_SECONDS = 0.2
+# So often quiet with messages left: the executor holds all that the prefetch allows.
+_PATIENCE = 50
 
 
 @dataclass(slots=True)
@@ -133,12 +135,15 @@ class Sweeper:
 
     async def _until_enough(self, queue: str, look: Look) -> None:
         """Wait until the queue is drained, or enough was seen that is not overdue."""
-        while len(look.kept) <= LOOK_THROUGH and look.seen < look.limit:
+        quiet = 0
+        while len(look.kept) <= LOOK_THROUGH and look.seen < look.limit and quiet < _PATIENCE:
             look.stir.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_QUIET_SECONDS):
                     await look.stir.wait()
+                quiet = 0
                 continue
+            quiet += 1
             # No arrival for a while: drained, or the prefetch is full of what is under way.
             if not await self._session.declarer.count(queue):
                 return
