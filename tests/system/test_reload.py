@@ -78,6 +78,8 @@ def test_a_queue_that_was_taken_away_is_drained_too(stage: Stage) -> None:
     reload(daemon, stage.configuration({"kept": QUICK}))
     daemon.signal(signal.SIGTERM)
     daemon.wait_for_event("daemon.draining")
+    # Asking takes long enough for a daemon that does not wait to be gone.
+    assert [stage.depths("old") for _ in range(2)] == [(0, 1)] * 2
     stage.receiver.release()
     assert daemon.wait(20) == 0
     assert stage.receiver.aborted == []
