@@ -33,6 +33,11 @@ class QueueConsumer:
     def is_taking(self) -> bool:
         return not (self._paused or self._stopped)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything that was taken is not settled yet."""
+        return bool(self._tasks)
+
     def hold_back(self) -> None:
         """Begin paused."""
         self._paused = True

@@ -28,6 +28,7 @@ class Queues:
         self._clock = clock
         self._lanes: dict[str, Lane] = {}
         self._consumers: dict[str, QueueConsumer] = {}
+        self._retired: list[QueueConsumer] = []
         self._reception = Reception(settings, self._lanes, clock, observer, make_id)
         self._executor = Executor(
             self._lanes,
@@ -67,7 +68,9 @@ class Queues:
                 await self._add(name, queue, settings.base_url).start()
         for name in set(self._consumers) - set(settings.queues):
             # Its lane stays: what was taken from it is still under way.
-            await self._consumers.pop(name).stop()
+            consumer = self._consumers.pop(name)
+            self._retired = [*(each for each in self._retired if each.is_busy), consumer]
+            await consumer.stop()
 
     async def pause(self) -> None:
         self._paused = True
@@ -84,10 +87,8 @@ class Queues:
 
         Returns how many attempts were cut off. They go back to the broker, uncharged.
         """
-        consumers = list(self._consumers.values())
-        for consumer in consumers:
-            await consumer.stop()
-        finished = asyncio.gather(*(consumer.drained() for consumer in consumers))
+        consumers = [*self._consumers.values(), *self._retired]
+        finished = asyncio.gather(*(_wind_down(consumer) for consumer in consumers))
         late = asyncio.ensure_future(deadline.wait())
         await asyncio.wait((finished, late), return_when=asyncio.FIRST_COMPLETED)
         late.cancel()
@@ -101,3 +102,9 @@ class Queues:
         if self._paused:
             consumer.hold_back()
         return consumer
+
+
+async def _wind_down(consumer: QueueConsumer) -> None:
+    # Within the deadline too: a broker that keeps silent does not answer a stop.
+    await consumer.stop()
+    await consumer.drained()

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from webhook_runner.api.health import Readiness
@@ -118,8 +119,10 @@ class Daemon:
         deadline = asyncio.get_running_loop().call_later(limit, self._hurry.set)
         interrupted = await parts.queues.drain(self._hurry)
         deadline.cancel()
-        async with asyncio.timeout(HURRY_SECONDS if self._hurry.is_set() else limit + 5):
-            await parts.broker.drain()
+        # A broker that does not answer takes back by itself what was not acknowledged.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HURRY_SECONDS if self._hurry.is_set() else limit + 5):
+                await parts.broker.drain()
         parts.observer.notice(DaemonStopped(interrupted))
 
     async def _announce(self) -> None:
