@@ -1,6 +1,5 @@
 """A broker that dies, stops, stalls, refuses or forgets: nothing is lost, and it is told why."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from tests.parts import publisher
 from tests.parts.node import RabbitNode
 from tests.parts.proxy import FaultProxy
 from tests.parts.receiver import Answer, Receiver
-from tests.parts.scene import Scene, add_vhost, attempts, doubted, eventually
+from tests.parts.scene import Scene, add_vhost, eventually
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
 
@@ -105,9 +104,7 @@ def test_b2_a_stopped_broker_application_is_waited_for(scene: Scene) -> None:
         assert_once(scene, paths)
 
 
-def test_b3_a_broker_that_is_absent_at_start_is_waited_for(
-    scene: Scene, proxy: FaultProxy
-) -> None:
+def test_b3_a_broker_that_is_absent_at_start_is_waited_for(scene: Scene, proxy: FaultProxy) -> None:
     scene.url = proxy.url_for(scene.direct_url)
     proxy.refuse()
     with scene.daemon() as daemon:
@@ -183,13 +180,14 @@ def test_b9_a_flapping_link_costs_no_descriptors(scene: Scene, proxy: FaultProxy
     scene.url = proxy.url_for(scene.direct_url)
     with scene.daemon() as daemon:
         daemon.ready()
-        before = len(os.listdir(f"/proc/{daemon.pid}/fd"))
+        descriptors = Path(f"/proc/{daemon.pid}/fd")
+        before = len(list(descriptors.iterdir()))
         for _ in range(8):
             mark = daemon.mark()
             proxy.cut()
             daemon.wait_for_event("broker.connected", after=mark)
         scene.becomes_ready()
-        eventually(lambda: len(os.listdir(f"/proc/{daemon.pid}/fd")) <= before + 3)
+        eventually(lambda: len(list(descriptors.iterdir())) <= before + 3)
         lost = [each for each in daemon.events if each["event"] == "broker.lost"]
         assert len(lost) <= 10
         publisher.publish(scene.direct_url, "quorum", {"url": "/after-the-flapping"})
@@ -319,6 +317,3 @@ def test_a_slot_of_the_wheel_deleted_by_hand_delays_its_tasks_but_keeps_them(
         (request,) = scene.receiver.wait_for(1, "/homeless", timeout=45)
         assert request.arrived_at >= due
         scene.comes_to_rest()
-
-
-_ = (Path, attempts, doubted)
