@@ -10,8 +10,8 @@ import pytest
 from tests.parts import publisher
 from tests.parts.node import RabbitNode
 from tests.parts.proxy import FaultProxy
-from tests.parts.receiver import Answer, Receiver
-from tests.parts.scene import Scene, add_vhost, eventually
+from tests.parts.receiver import Answer, Receiver, Request
+from tests.parts.scene import Scene, add_vhost, doubted, eventually
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
 
@@ -23,6 +23,13 @@ BROKER = "heartbeat = 2\nreconnect_min_seconds = 0.2\nreconnect_max_seconds = 1\
 def fault_vhost(own_node: RabbitNode) -> str:
     name = add_vhost(own_node, "faults")
     publisher.declare_classic(own_node.vhost_url(name), "classic")
+    with Receiver() as receiver:
+        scene = Scene(own_node, name, receiver, queues=("quorum", "classic"))
+        with scene.daemon() as daemon:
+            daemon.ready()
+    # The broker confirms a quorum queue up to half a second before its name is on the disk; one
+    # that is killed meanwhile comes back with a queue that has no leader, and never will.
+    own_node.ctl("eval", "[dets:sync(Table) || Table <- dets:all()].")
     return name
 
 
@@ -173,7 +180,20 @@ def test_b6_b7_outcomes_of_a_silent_time_are_not_repeated(
         finally:
             end()
         scene.becomes_ready(timeout=40)
-        assert_once(scene, paths)
+        scene.comes_to_rest(40)
+    seen = {path: scene.receiver.received(path) for path in paths}
+    assert all(len(each) == 1 or is_repeated_ack(each) for each in seen.values())
+    # What was given its id here is recognised however the connection ended.
+    assert [len(seen[path]) for path in paths[::2]] == [1, 1]
+
+
+def is_repeated_ack(requests: list[Request]) -> bool:
+    """Tell whether the ack of a first request got lost on its way, and the second says so.
+
+    Two equal messages of a publisher may be two tasks, so one whose ack was sent is not held
+    against the next one that is like it.
+    """
+    return len(requests) == 2 and doubted(requests[1])
 
 
 def test_b9_a_flapping_link_costs_no_descriptors(scene: Scene, proxy: FaultProxy) -> None:

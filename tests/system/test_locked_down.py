@@ -51,7 +51,7 @@ def test_a_confined_user_runs_retries_parks_and_rolls_back(
         daemon.ready()
         tasks: list[dict[str, object]] = [
             {"url": "/now"},
-            {"url": "/later", "countdown": 40},
+            {"url": "/later", "countdown": 100},
             {"url": "/soon", "countdown": 2},
             {"url": "/fails", "max_retries": 1, "roll_back": "/undo"},
         ]
