@@ -60,12 +60,13 @@ class RabbitNode:
         config: str = "",
         advanced: str = "",
         tls: Tls | None = None,
+        plugins: tuple[str, ...] = (),
         erl_args: str = _ONE_QUIET_SCHEDULER,
     ) -> Self:
         """Start a node and wait until it speaks AMQP.
 
         `config` are further lines of rabbitmq.conf, `advanced` is the whole of advanced.config
-        (`[{rabbit,[{channel_tick_interval,2000}]}].`). Raises NodeError.
+        (`[{rabbit,[{channel_tick_interval,2000}]}].`), `plugins` are enabled. Raises NodeError.
         """
         installation = Installation.find()
         if installation is None:
@@ -73,19 +74,25 @@ class RabbitNode:
         # A port can be taken between our look and the server's bind.
         for _ in range(2):
             with contextlib.suppress(NodeError):
-                return cls._start_once(installation, config, advanced, tls, erl_args)
-        return cls._start_once(installation, config, advanced, tls, erl_args)
+                return cls._start_once(installation, config, advanced, tls, plugins, erl_args)
+        return cls._start_once(installation, config, advanced, tls, plugins, erl_args)
 
     @classmethod
     def _start_once(
-        cls, installation: Installation, config: str, advanced: str, tls: Tls | None, erl_args: str
+        cls,
+        installation: Installation,
+        config: str,
+        advanced: str,
+        tls: Tls | None,
+        plugins: tuple[str, ...],
+        erl_args: str,
     ) -> Self:
         directory = Path(tempfile.mkdtemp(prefix="wr-rabbitmq-"))
         guardian = Guardian(directory)
         try:
             port = free_port()
             listener = None if tls is None else TlsListener.create(directory, tls)
-            write_configuration(directory, config, advanced, listener)
+            write_configuration(directory, config, advanced, listener, plugins)
             environment = node_environment(directory, port, erl_args)
             epmd = _spawn(guardian, [str(installation.epmd)], environment)
             node = cls(directory, port, listener, installation, environment, guardian, epmd)

@@ -51,12 +51,16 @@ ssl_options.fail_if_no_peer_cert = {str(self.verify_peer).lower()}
 
 
 def write_configuration(
-    directory: Path, config: str, advanced: str, listener: TlsListener | None
+    directory: Path,
+    config: str,
+    advanced: str,
+    listener: TlsListener | None,
+    plugins: tuple[str, ...] = (),
 ) -> None:
-    """Write rabbitmq.conf, advanced.config, the cookie and an empty list of plug-ins."""
+    """Write rabbitmq.conf, advanced.config, the cookie and the list of plug-ins."""
     (directory / "mnesia").mkdir()
     (directory / "log").mkdir()
-    (directory / "enabled_plugins").write_text("[].\n")
+    (directory / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
     lines = _CONFIGURATION + (listener.lines() if listener else "") + config
     (directory / "rabbitmq.conf").write_text(f"{lines}\n")
     (directory / "advanced.config").write_text(f"{advanced or '[].'}\n")

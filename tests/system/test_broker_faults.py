@@ -1,6 +1,5 @@
 """A broker that dies, stops, stalls, refuses or forgets: nothing is lost, and it is told why."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +10,8 @@ import pytest
 from tests.parts import publisher
 from tests.parts.node import RabbitNode
 from tests.parts.proxy import FaultProxy
-from tests.parts.receiver import Answer, Receiver
-from tests.parts.scene import Scene, add_vhost, attempts, doubted, eventually
+from tests.parts.receiver import Answer, Receiver, Request
+from tests.parts.scene import Scene, add_vhost, doubted, eventually
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
 
@@ -24,6 +23,13 @@ BROKER = "heartbeat = 2\nreconnect_min_seconds = 0.2\nreconnect_max_seconds = 1\
 def fault_vhost(own_node: RabbitNode) -> str:
     name = add_vhost(own_node, "faults")
     publisher.declare_classic(own_node.vhost_url(name), "classic")
+    with Receiver() as receiver:
+        scene = Scene(own_node, name, receiver, queues=("quorum", "classic"))
+        with scene.daemon() as daemon:
+            daemon.ready()
+    # The broker confirms a quorum queue up to half a second before its name is on the disk; one
+    # that is killed meanwhile comes back with a queue that has no leader, and never will.
+    own_node.ctl("eval", "[dets:sync(Table) || Table <- dets:all()].")
     return name
 
 
@@ -174,20 +180,34 @@ def test_b6_b7_outcomes_of_a_silent_time_are_not_repeated(
         finally:
             end()
         scene.becomes_ready(timeout=40)
-        assert_once(scene, paths)
+        scene.comes_to_rest(40)
+    seen = {path: scene.receiver.received(path) for path in paths}
+    assert all(len(each) == 1 or is_repeated_ack(each) for each in seen.values())
+    # What was given its id here is recognised however the connection ended.
+    assert [len(seen[path]) for path in paths[::2]] == [1, 1]
+
+
+def is_repeated_ack(requests: list[Request]) -> bool:
+    """Tell whether the ack of a first request got lost on its way, and the second says so.
+
+    Two equal messages of a publisher may be two tasks, so one whose ack was sent is not held
+    against the next one that is like it.
+    """
+    return len(requests) == 2 and doubted(requests[1])
 
 
 def test_b9_a_flapping_link_costs_no_descriptors(scene: Scene, proxy: FaultProxy) -> None:
     scene.url = proxy.url_for(scene.direct_url)
     with scene.daemon() as daemon:
         daemon.ready()
-        before = len(os.listdir(f"/proc/{daemon.pid}/fd"))
+        descriptors = Path(f"/proc/{daemon.pid}/fd")
+        before = len(list(descriptors.iterdir()))
         for _ in range(8):
             mark = daemon.mark()
             proxy.cut()
             daemon.wait_for_event("broker.connected", after=mark)
         scene.becomes_ready()
-        eventually(lambda: len(os.listdir(f"/proc/{daemon.pid}/fd")) <= before + 3)
+        eventually(lambda: len(list(descriptors.iterdir())) <= before + 3)
         lost = [each for each in daemon.events if each["event"] == "broker.lost"]
         assert len(lost) <= 10
         publisher.publish(scene.direct_url, "quorum", {"url": "/after-the-flapping"})
@@ -317,6 +337,3 @@ def test_a_slot_of_the_wheel_deleted_by_hand_delays_its_tasks_but_keeps_them(
         (request,) = scene.receiver.wait_for(1, "/homeless", timeout=45)
         assert request.arrived_at >= due
         scene.comes_to_rest()
-
-
-_ = (Path, attempts, doubted)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -159,7 +160,7 @@ def test_k4_killed_before_the_confirm_of_a_parked_task_was_seen(
     with case.scene.daemon("park.before:1:stop") as daemon:
         daemon.ready()
         published = case.publish(countdown=3)
-        daemon.wait_for_event("task.received")
+        eventually(lambda: is_frozen(daemon))
         proxy.hold(Side.CLIENT)
         daemon.resume()
         eventually(lambda: any("wait" in name for name in case.scene.under_way()))
@@ -171,6 +172,10 @@ def test_k4_killed_before_the_confirm_of_a_parked_task_was_seen(
     assert all(each.arrived_at >= published + 3 for each in requests)
     if case.named:
         assert set(by_id(requests)) == {case.key}
+
+
+def is_frozen(daemon: Daemon) -> bool:
+    return Path(f"/proc/{daemon.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def test_k6_k14_killed_after_its_ack_it_does_not_come_again(case: Case) -> None:
@@ -274,6 +279,7 @@ def test_k9_killed_while_it_waited_for_a_slot_it_comes_once(case: Case) -> None:
         scene.receiver.wait_for(1, busy.path)
         case.publish()
         daemon.wait_for_event("task.received", url=case.path)
+        eventually(lambda: scene.under_way() == {case.queue: (0, 2)})
         daemon.kill()
         go_on(case, daemon)
     assert attempts(case.requests()) == [1]

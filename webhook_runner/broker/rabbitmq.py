@@ -172,12 +172,13 @@ class RabbitBroker:
                 session.fail(str(error))
 
     async def _apply(self, queue: str) -> None:
-        if self._parts is None:
+        parts = self._parts
+        if parts is None:
             return
         try:
-            await self._parts.queues.apply(queue)
+            await parts.queues.apply(queue)
         except LostError as error:
-            self._parts.session.fail(str(error))
+            parts.session.fail(str(error))
         except TopologyError as error:
             self._around.observer.notice(Warned(f"queue {queue}", str(error)))
 
