@@ -1,7 +1,6 @@
 """Sweeps: finds what is overdue in closed slots, and what has found no queue but has one now."""
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,13 +29,13 @@ _PATIENCE = 50
 
 @dataclass(slots=True)
 class Look:
-    """One pass over the head of a queue."""
+    """One pass over the head of a queue that held ``limit`` messages."""
 
     source: Source
     kept: list[Arrival] = field(default_factory=list)
     seen: int = 0
     taken: int = 0
-    limit: float = math.inf
+    limit: int = 0
     stir: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -82,8 +81,9 @@ class Sweeper:
         queue = self._topology.slot(level, position).name
         slot = self._nearest(level, position)
         async with self._one:
-            if await self._session.declarer.count(queue) and not self._is_open(level, position):
-                await self._look(queue, Look(Source(slot, closed=True)), self._judge)
+            ready = await self._session.declarer.count(queue)
+            if ready and not self._is_open(level, position):
+                await self._look(queue, Look(Source(slot, closed=True), limit=ready), self._judge)
 
     async def _everything(self) -> None:
         for level in sorted(self.levels):
@@ -108,7 +108,7 @@ class Sweeper:
         soon = 0 <= self._policy.opens_at(slot) - now < OPENS_SOON_SECONDS
         if soon or self._is_open(level, position) or not self._is_news(queue, ready):
             return ready
-        look = Look(Source(slot, closed=True))
+        look = Look(Source(slot, closed=True), limit=ready)
         async with self._one:
             await self._look(queue, look, self._judge)
         if not look.taken:
