@@ -177,7 +177,7 @@ class RabbitNode:
 
     def close_all_connections(self, reason: str = "closed by a test") -> None:
         """Close every client connection as an operator would (CONNECTION_FORCED)."""
-        self.ctl("close_all_connections", reason)
+        self.ctl("close_all_connections", "--global", reason)
 
     def memory_alarm(self, *, on: bool) -> None:
         """Raise or clear the memory alarm, which blocks publishing connections."""

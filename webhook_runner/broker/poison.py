@@ -82,7 +82,7 @@ class Poison:
             found,
             alone=found.alone + 1,
             gen=found.gen + 1,
-            due_at=max(found.due_at, now + WAIT_SECONDS),
+            due_at=max(found.due_at, now + WAIT_SECONDS * 2 ** min(found.alone, 3)),
         )
 
     async def _park(self, envelope: Envelope) -> None:
