@@ -25,7 +25,7 @@ class Received:
 def reset(transport: asyncio.BaseTransport) -> None:
     """Drop a connection with RST instead of FIN."""
     sock = transport.get_extra_info("socket")
-    if sock is not None:
+    if sock is not None and sock.fileno() >= 0:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
     if isinstance(transport, asyncio.Transport):
         transport.abort()

@@ -85,8 +85,8 @@ class QueueConsumer:
 
     async def pause(self) -> None:
         """Take nothing new; what runs goes on, what waits is given back."""
-        self.hold_back()
-        await self._broker.stop_consuming(self.lane.name)
+        self._paused = True
+        await self._cease()
 
     async def resume(self) -> None:
         self._paused = False
@@ -99,8 +99,7 @@ class QueueConsumer:
         self._stopped = True
         if self._wake is not None:
             self._wake.cancel()
-        self.lane.gate.close()
-        await self._broker.stop_consuming(self.lane.name)
+        await self._cease()
 
     async def drained(self) -> None:
         """Wait until everything that was taken is settled."""
@@ -118,6 +117,12 @@ class QueueConsumer:
         for task in self._tasks:
             task.cancel()
         return len(cut)
+
+    async def _cease(self) -> None:
+        # Given back while still consumed, a message would come straight back, and be counted.
+        self.lane.gate.hold()
+        await self._broker.stop_consuming(self.lane.name)
+        self.lane.gate.close()
 
     def _spawn(self, delivery: Delivery, *, entered: bool) -> None:
         task = asyncio.create_task(self._executor.execute(delivery, entered=entered))

@@ -74,6 +74,8 @@ class Gate:
         self.on_dry: Callable[[float], Awaitable[None]] = _carry_on
         self._slots = Slots(queue.concurrency)
         self._tokens = TokenBucket(queue.rate, _size(queue), clock.monotonic())
+        self._limit = queue.concurrency
+        self._held = False
         self._closed = asyncio.Event()
 
     @property
@@ -116,8 +118,15 @@ class Gate:
         self._slots.give_back()
 
     def reconfigure(self, queue: QueueSettings) -> None:
-        self._slots.resize(queue.concurrency)
+        self._limit = queue.concurrency
+        if not self._held:
+            self._slots.resize(self._limit)
         self._tokens.reconfigure(queue.rate, _size(queue), self._clock.monotonic())
+
+    def hold(self) -> None:
+        """Let nobody get a slot; who waits for one waits on."""
+        self._held = True
+        self._slots.resize(0)
 
     def close(self) -> None:
         """Turn everybody away who waits or comes."""
@@ -126,6 +135,8 @@ class Gate:
 
     def open(self) -> None:
         self._closed.clear()
+        self._held = False
+        self._slots.resize(self._limit)
 
     async def _sleep(self, seconds: float) -> bool:
         """Sleep unless the gate closes meanwhile; whether it stayed open."""
