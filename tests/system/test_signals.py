@@ -52,15 +52,31 @@ def test_a_task_may_be_given_back_many_times(stage: Stage) -> None:
     daemon = stage.daemon({"a": "concurrency = 1"})
     hanging(stage, 1)
     stage.publish("a", {"url": "/waits", "id": "waits"})
-    for _ in range(6):
-        daemon.wait_for_event("task.received", after=daemon.mark(), task_id="waits")
+    daemon.wait_for_event("task.received", task_id="waits")
+    for number in range(1, 7):
         mark = daemon.mark()
         daemon.signal(signal.SIGUSR1)
         daemon.wait_for_event("task.released", after=mark, task_id="waits")
         daemon.signal(signal.SIGUSR2)
+        # Once each time: it must not go to and fro while the queue is still consumed.
+        daemon.wait_for_event("task.received", after=mark, task_id="waits")
+        received = [each for each in daemon.events if each["event"] == "task.received"]
+        assert received[-1]["redeliveries"] == number
     stage.receiver.release()
     (request,) = stage.receiver.wait_for(1, "/waits")
     assert request.header("Webhook-Runner-Attempt") == "1"
+
+
+def test_the_last_of_many_pauses_and_resumes_counts(stage: Stage) -> None:
+    daemon = stage.daemon({"a": QUICK, "b": QUICK})
+    for _ in range(30):
+        daemon.signal(signal.SIGUSR1)
+        daemon.signal(signal.SIGUSR2)
+    # A signal that was overtaken by another is not repeated.
+    daemon.signal(signal.SIGUSR2)
+    for queue in ("a", "b"):
+        stage.publish(queue, {"url": f"/{queue}"})
+        stage.receiver.wait_for(1, f"/{queue}")
 
 
 def test_a_stop_lets_running_requests_finish(stage: Stage) -> None:

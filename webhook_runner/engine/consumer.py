@@ -121,9 +121,12 @@ class QueueConsumer:
         return len(cut)
 
     async def _close(self) -> None:
-        # In this order, or what the gate turns away would be handed over again at once.
+        # Given back while still consumed, a message would come straight back, and be counted.
+        self.lane.gate.hold()
         await self._broker.stop_consuming(self.lane.name)
-        if not self.is_taking:
+        if self.is_taking:
+            self.lane.gate.open()
+        else:
             self.lane.gate.close()
 
     def _spawn(self, delivery: Delivery, *, entered: bool) -> None:

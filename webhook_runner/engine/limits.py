@@ -76,6 +76,8 @@ class Gate:
         self._tokens = TokenBucket(queue.rate, _size(queue), clock.monotonic())
         self._is_closed = False
         self._changed = asyncio.Event()
+        self._limit = queue.concurrency
+        self._held = False
 
     @property
     def used(self) -> int:
@@ -127,9 +129,16 @@ class Gate:
         self._slots.give_back()
 
     def reconfigure(self, queue: QueueSettings) -> None:
-        self._slots.resize(queue.concurrency)
+        self._limit = queue.concurrency
+        if not self._held:
+            self._slots.resize(self._limit)
         self._tokens.reconfigure(queue.rate, _size(queue), self._clock.monotonic())
         self._wake_sleepers()
+
+    def hold(self) -> None:
+        """Let nobody get a slot; who waits for one waits on."""
+        self._held = True
+        self._slots.resize(0)
 
     def close(self) -> None:
         """Turn everybody away who waits or comes."""
@@ -139,6 +148,8 @@ class Gate:
 
     def open(self) -> None:
         self._is_closed = False
+        self._held = False
+        self._slots.resize(self._limit)
 
     async def _sleep(self, seconds: float) -> bool:
         """Sleep, but not on when the gate closes or its limits change; whether it is open."""

@@ -74,12 +74,12 @@ class Queues:
 
     async def pause(self) -> None:
         self._paused = True
-        for consumer in self._consumers.values():
+        for consumer in tuple(self._consumers.values()):
             await consumer.pause()
 
     async def resume(self) -> None:
         self._paused = False
-        for consumer in self._consumers.values():
+        for consumer in tuple(self._consumers.values()):
             await consumer.resume()
 
     async def drain(self, deadline: asyncio.Event) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -64,8 +64,8 @@ class Daemon:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._reload = asyncio.Event()
-        self._paused = asyncio.Event()
-        self._resumed = asyncio.Event()
+        self._pause_wanted = False
+        self._turned = asyncio.Event()
 
     async def run(self) -> int:
         """Work until a signal says stop. Returns the exit code.
@@ -81,8 +81,7 @@ class Daemon:
             health.run(),
             self._announce(),
             self._follow(self._reload, self._apply_reload),
-            self._follow(self._paused, self._parts.queues.pause),
-            self._follow(self._resumed, self._parts.queues.resume),
+            self._follow(self._turned, self._pause_or_resume),
             self._parts.queues.start(),
             self._beat(),
         )
@@ -149,14 +148,12 @@ class Daemon:
             parts.notifier.status(status(parts.rabbit.state(), parts.queues))
             await asyncio.sleep(parts.notifier.watchdog_seconds or STATUS_SECONDS)
 
-    async def _follow(self, asked: asyncio.Event, act: Callable[[], object]) -> None:
+    async def _follow(self, asked: asyncio.Event, act: Callable[[], Awaitable[None]]) -> None:
         """Act each time something was asked for; asking again meanwhile counts once."""
         while True:
             await asked.wait()
             asked.clear()
-            result = act()
-            if asyncio.iscoroutine(result):
-                await result
+            await act()
             self._parts.bell.rung.set()
 
     async def _apply_reload(self) -> None:
@@ -186,9 +183,17 @@ class Daemon:
             loop.add_signal_handler(number, self._asked_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         for number in (signal.SIGTSTP, signal.SIGUSR1):
-            loop.add_signal_handler(number, self._paused.set)
+            loop.add_signal_handler(number, self._turn, True)
         for number in (signal.SIGCONT, signal.SIGUSR2):
-            loop.add_signal_handler(number, self._resumed.set)
+            loop.add_signal_handler(number, self._turn, False)
+
+    def _turn(self, pause: bool) -> None:  # noqa: FBT001 - handed on by position
+        self._pause_wanted = pause
+        self._turned.set()
+
+    async def _pause_or_resume(self) -> None:
+        queues = self._parts.queues
+        await (queues.pause() if self._pause_wanted else queues.resume())
 
     def _asked_to_stop(self) -> None:
         if self._stop.is_set():
