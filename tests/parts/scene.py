@@ -96,6 +96,11 @@ class Scene:
             if any(counts) and not name.startswith(_KEPT)
         }
 
+    def clear(self) -> None:
+        """Drop what a failed test has left; no daemon may run."""
+        for name in self.under_way():
+            self.node.ctl("purge_queue", "-p", self.vhost, name)
+
     def comes_to_rest(self, timeout: float = 20.0) -> None:
         """Wait until no task waits or runs anywhere. Raises TimeoutError with what still does."""
         deadline = time.monotonic() + timeout

@@ -70,7 +70,9 @@ def crash_vhost(node: RabbitNode) -> str:
 
 @pytest.fixture
 def scene(node: RabbitNode, crash_vhost: str, receiver: Receiver) -> Scene:
-    return Scene(node, crash_vhost, receiver, queue_lines=QUICK, queues=("quorum", "classic"))
+    fresh = Scene(node, crash_vhost, receiver, queue_lines=QUICK, queues=("quorum", "classic"))
+    fresh.clear()
+    return fresh
 
 
 @pytest.fixture(params=["quorum-named", "quorum-unnamed", "classic-named", "classic-unnamed"])
