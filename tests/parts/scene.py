@@ -31,6 +31,8 @@ def eventually(ask: Callable[[], T], timeout: float = 15.0) -> T:
 
 def add_vhost(node: RabbitNode, name: str) -> str:
     """Make a virtual host on which guest may do everything, and return its name."""
+    # It speaks AMQP a moment before it calls itself started.
+    node.ctl("await_startup")
     node.ctl("add_vhost", name)
     node.ctl("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
     return name
@@ -96,10 +98,16 @@ class Scene:
             if any(counts) and not name.startswith(_KEPT)
         }
 
+    def clear(self) -> None:
+        """Drop what a failed test has left; no daemon may run."""
+        for name in self.under_way():
+            self.node.ctl("purge_queue", "-p", self.vhost, name)
+
     def comes_to_rest(self, timeout: float = 20.0) -> None:
         """Wait until no task waits or runs anywhere. Raises TimeoutError with what still does."""
         deadline = time.monotonic() + timeout
-        while rest := self.under_way():
+        # The queues are asked one after the other, and a message may move on meanwhile: ask twice.
+        while rest := self.under_way() or self.under_way():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"still under way: {rest}")
 

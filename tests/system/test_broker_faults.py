@@ -35,7 +35,7 @@ def fault_vhost(own_node: RabbitNode) -> str:
 
 @pytest.fixture
 def scene(own_node: RabbitNode, fault_vhost: str, receiver: Receiver) -> Scene:
-    return Scene(
+    fresh = Scene(
         own_node,
         fault_vhost,
         receiver,
@@ -43,6 +43,8 @@ def scene(own_node: RabbitNode, fault_vhost: str, receiver: Receiver) -> Scene:
         broker_lines=BROKER,
         queues=("quorum", "classic"),
     )
+    fresh.clear()
+    return fresh
 
 
 @pytest.fixture
@@ -136,6 +138,7 @@ def test_b4_b5_no_request_starts_under_an_alarm_and_all_is_made_up_for(
             publisher.publish(scene.direct_url, "quorum", {"url": path}, message_id=path[1:])
         scene.receiver.wait_for(1)
         sound(on=True)
+        eventually(lambda: alarm in scene.node.ctl("eval", "rabbit_alarm:get_alarms()."))
         try:
             # Its retry cannot be published: only now does the broker tell that it is blocked.
             scene.receiver.release()
@@ -212,6 +215,7 @@ def test_b9_a_flapping_link_costs_no_descriptors(scene: Scene, proxy: FaultProxy
         assert len(lost) <= 10
         publisher.publish(scene.direct_url, "quorum", {"url": "/after-the-flapping"})
         scene.receiver.wait_for(1, "/after-the-flapping")
+        scene.comes_to_rest()
 
 
 def test_b11_a_deleted_queue_is_made_anew_and_its_parked_tasks_arrive(scene: Scene) -> None:
@@ -237,6 +241,7 @@ def test_b12_a_queue_declared_otherwise_is_adopted_with_a_warning(scene: Scene) 
         assert "x-max-length" in str(warning["text"]) or "x-dead-letter" in str(warning["text"])
         publisher.publish(scene.direct_url, "odd", {"url": "/adopted", "countdown": 1.5})
         scene.receiver.wait_for(1, "/adopted")
+        scene.comes_to_rest()
 
 
 @pytest.mark.parametrize(
@@ -330,7 +335,8 @@ def test_a_slot_of_the_wheel_deleted_by_hand_delays_its_tasks_but_keeps_them(
 ) -> None:
     with scene.daemon() as daemon:
         daemon.ready()
-        due = int(time.time()) + 3.5
+        # Well above what the deletion takes, and parked on the finest level.
+        due = int(time.time()) + 6.5
         scene.node.delete_queue(f"wr.v1.wait.0.{int(due) % 64}", scene.vhost)
         publisher.publish(scene.direct_url, "quorum", {"url": "/homeless", "eta": due})
         daemon.wait_for_event("task.scheduled")

@@ -1,126 +1,30 @@
-"""Kill -9 of the daemon at every point of a task's life, and what its receivers see of it."""
+"""Kill -9 of the daemon before a task's request, and what its receivers see of it."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
-from tests.parts import publisher
 from tests.parts.daemon import Daemon
-from tests.parts.node import RabbitNode
 from tests.parts.proxy import FaultProxy, Side
-from tests.parts.receiver import Answer, Receiver, Request
-from tests.parts.scene import Scene, add_vhost, attempts, by_id, doubted, eventually
+from tests.parts.receiver import Answer
+from tests.parts.scene import Scene, attempts, by_id, doubted, eventually
+from tests.system.crash_case import (
+    QUICK,
+    Case,
+    case,
+    crash_at,
+    crash_vhost,
+    every_case,
+    go_on,
+    make_case,
+    proxy,
+    scene,
+)
+
+__all__ = ["case", "crash_vhost", "every_case", "proxy", "scene"]
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
-
-QUICK = "min_backoff_seconds = 0.2\nmax_doublings = 0\njitter = 0\nmax_redeliveries = 20\n"
-# A task without an id is published anew under one first, and the ack of its original may still be
-# on its way when the request is: an answer that takes a while lets it arrive.
-SLOWLY = [Answer(delay=0.3)]
-ALWAYS_500 = [Answer(500, delay=0.3)]
-SIGKILLED = -9
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One task of one kind of publisher on one kind of queue; every path is its own."""
-
-    queue: str
-    named: bool
-    key: str
-    scene: Scene
-
-    @property
-    def path(self) -> str:
-        return f"/{self.key}"
-
-    @property
-    def undo(self) -> str:
-        return f"/undo-{self.key}"
-
-    def publish(self, **fields: object) -> float:
-        """Publish the task and return the wall clock before."""
-        before = time.time()
-        name = {"message_id": self.key} if self.named else {}
-        publisher.publish(self.scene.direct_url, self.queue, {"url": self.path, **fields}, **name)
-        return before
-
-    def requests(self) -> list[Request]:
-        return self.scene.receiver.received(self.path)
-
-    def undone(self) -> list[Request]:
-        return self.scene.receiver.received(self.undo)
-
-    def dead(self) -> list[publisher.Message]:
-        letters = publisher.drain(self.scene.direct_url, f"wr.v1.dead.{self.queue}")
-        return [letter for letter in letters if self.path.encode() in letter.body]
-
-
-@pytest.fixture(scope="module")
-def crash_vhost(node: RabbitNode) -> str:
-    """One virtual host for all cases: the wheel of a fresh one takes seconds to declare."""
-    name = add_vhost(node, f"crash-{uuid4().hex[:8]}")
-    publisher.declare_classic(node.vhost_url(name), "classic")
-    return name
-
-
-@pytest.fixture
-def scene(node: RabbitNode, crash_vhost: str, receiver: Receiver) -> Scene:
-    return Scene(node, crash_vhost, receiver, queue_lines=QUICK, queues=("quorum", "classic"))
-
-
-@pytest.fixture(params=["quorum-named", "quorum-unnamed", "classic-named", "classic-unnamed"])
-def every_case(request: pytest.FixtureRequest, scene: Scene) -> Case:
-    return make_case(str(request.param), scene)
-
-
-@pytest.fixture(params=["quorum-named", "classic-unnamed"])
-def case(request: pytest.FixtureRequest, scene: Scene) -> Case:
-    return make_case(str(request.param), scene)
-
-
-def make_case(words: str, scene: Scene) -> Case:
-    queue, _, naming = words.partition("-")
-    case = Case(queue, naming == "named", uuid4().hex, scene)
-    scene.receiver.script(case.path, SLOWLY)
-    return case
-
-
-@pytest.fixture
-def proxy(node: RabbitNode) -> Iterator[FaultProxy]:
-    with FaultProxy("127.0.0.1", node.port) as started:
-        yield started
-
-
-def crash_at(case: Case, failpoint: str, **fields: object) -> float:
-    """Publish to a daemon that dies at the failpoint, start another, and let it come to rest."""
-    with case.scene.daemon(failpoint) as daemon:
-        daemon.ready()
-        published = case.publish(**fields)
-        assert daemon.wait(15) == SIGKILLED
-        go_on(case, daemon)
-    return published
-
-
-def go_on(case: Case, daemon: Daemon) -> None:
-    """Start it again without failpoints, and wait until nothing is left to do."""
-    daemon.environment.clear()
-    mark = daemon.mark()
-    daemon.start()
-    daemon.ready(after=mark)
-    case.scene.comes_to_rest()
-
-
-def assert_one_task(case: Case, requests: list[Request]) -> None:
-    """Whatever came twice came under one id, with one attempt number, and said so."""
-    assert len(by_id(requests)) == 1, [each.headers for each in requests]
-    for number in set(attempts(requests)):
-        again = [each for each in requests if attempts([each]) == [number]][1:]
-        assert all(map(doubted, again)), [each.headers for each in again]
 
 
 def test_k1_killed_before_it_was_parsed_nothing_is_sent_twice(case: Case) -> None:
@@ -303,96 +207,3 @@ def test_k5_killed_before_the_ack_of_a_task_just_given_its_id_it_may_come_under_
     assert set(attempts(case.requests())) == {1}
     assert all(len(each) <= 2 for each in by_id(case.requests()).values())
     assert 1 <= len(by_id(case.requests())) <= 2
-
-
-def test_k11_killed_during_the_request_it_comes_again_and_says_so(every_case: Case) -> None:
-    receiver = every_case.scene.receiver
-    receiver.script(every_case.path, [Answer(hang=True), Answer()])
-    with every_case.scene.daemon() as daemon:
-        daemon.ready()
-        every_case.publish()
-        (first,) = receiver.wait_for(1, every_case.path)
-        assert not doubted(first)
-        eventually(lambda: every_case.scene.under_way() == {every_case.queue: (0, 1)})
-        daemon.kill()
-        go_on(every_case, daemon)
-    assert attempts(every_case.requests()) == [1, 1]
-    assert_one_task(every_case, every_case.requests())
-
-
-def test_k12_killed_with_the_answer_in_hand_it_comes_again_and_says_so(case: Case) -> None:
-    crash_at(case, "dispatch.after:1:kill")
-    assert attempts(case.requests()) == [1, 1]
-    assert_one_task(case, case.requests())
-
-
-def test_k13_killed_before_the_ack_of_a_success_it_comes_again(every_case: Case) -> None:
-    # Nothing but the ack tells the broker of a success: without a store one more is allowed.
-    nth = 1 if every_case.named else 2
-    crash_at(every_case, f"ack.before:{nth}:kill")
-    assert attempts(every_case.requests()) == [1, 1]
-    assert_one_task(every_case, every_case.requests())
-
-
-def test_k15_killed_before_the_ack_of_a_first_retry_both_lines_end(case: Case) -> None:
-    # The message and the retry made of it both run: two lines of attempts under one id.
-    case.scene.receiver.script(case.path, ALWAYS_500)
-    crash_at(case, "park.after:1:kill", max_retries=2, roll_back=case.undo)
-    seen = attempts(case.requests())
-    assert set(seen) == {1, 2, 3}
-    assert max(map(seen.count, seen)) <= 2
-    assert len(by_id(case.requests())) == 1
-    assert 1 <= len(case.undone()) <= 2
-    assert len(by_id(case.undone())) == 1
-
-
-def test_k15_killed_before_the_ack_of_a_later_retry_one_request_is_repeated(
-    every_case: Case,
-) -> None:
-    every_case.scene.receiver.script(every_case.path, ALWAYS_500)
-    crash_at(every_case, "park.after:2:kill", max_retries=2, roll_back=every_case.undo)
-    assert attempts(every_case.requests()) == [1, 2, 2, 3]
-    assert_one_task(every_case, every_case.requests())
-    assert len(every_case.undone()) == 1
-    assert len(every_case.dead()) == 1
-
-
-def test_k16_killed_between_roll_back_and_dead_letter(case: Case) -> None:
-    case.scene.receiver.script(case.path, ALWAYS_500)
-    nth = 1 if case.named else 2
-    crash_at(case, f"enqueue.after:{nth}:kill", max_retries=0, roll_back=case.undo)
-    assert_failed_at_most_twice(case)
-
-
-def test_k16_killed_between_dead_letter_and_ack(case: Case) -> None:
-    case.scene.receiver.script(case.path, ALWAYS_500)
-    crash_at(case, "bury.after:1:kill", max_retries=0, roll_back=case.undo)
-    assert_failed_at_most_twice(case)
-
-
-def assert_failed_at_most_twice(case: Case) -> None:
-    assert attempts(case.requests()) == [1, 1]
-    assert_one_task(case, case.requests())
-    # The first roll-back may be running itself when the daemon dies, and then it comes again too.
-    assert 1 <= len(case.undone()) <= 3
-    (name,) = by_id(case.undone())
-    assert name == f"{case.requests()[0].header('Idempotency-Key')}~rb"
-    assert 1 <= len(case.dead()) <= 2
-
-
-def test_k17_killed_during_the_roll_back_it_comes_again_and_says_so(every_case: Case) -> None:
-    receiver = every_case.scene.receiver
-    receiver.script(every_case.path, ALWAYS_500)
-    receiver.script(every_case.undo, [Answer(hang=True), Answer()])
-    with every_case.scene.daemon() as daemon:
-        daemon.ready()
-        every_case.publish(max_retries=1, roll_back=every_case.undo)
-        receiver.wait_for(1, every_case.undo)
-        # The failed task must be settled, or its attempt would be repeated too.
-        eventually(lambda: every_case.scene.under_way() == {every_case.queue: (0, 1)})
-        daemon.kill()
-        go_on(every_case, daemon)
-    assert attempts(every_case.requests()) == [1, 2]
-    assert len(every_case.undone()) == 2
-    assert_one_task(every_case, every_case.undone())
-    assert len(every_case.dead()) == 1

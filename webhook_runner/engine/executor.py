@@ -10,6 +10,7 @@ from webhook_runner.engine.lane import Lane, Lanes
 from webhook_runner.engine.limits import Crowd, Pauses
 from webhook_runner.engine.reception import Reception
 from webhook_runner.engine.settlement import Settlement
+from webhook_runner.engine.succession import Succession
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.policy.admission import HANDED_HOLD, HOLD, Arrival, admit
 from webhook_runner.policy.retry import decide, destination_pause
@@ -45,6 +46,7 @@ class Executor:
         self._clock = clock
         self._dice = dice
         self._settlement = Settlement(broker, observer)
+        self._succession = Succession()
         self._pauses = Pauses()
         self.crowd = Crowd(max_total)
         self.inflight = InFlight(broker.is_lost)
@@ -78,6 +80,7 @@ class Executor:
     async def _judge(
         self, delivery: Delivery, envelope: Envelope, passage: "Passage"
     ) -> tuple[Envelope, Verdict]:
+        await self._succession.original_settled(envelope)
         admission = await self._due(delivery, envelope, passage.lane)
         if not isinstance(admission, Proceed):
             return envelope, admission
@@ -178,7 +181,8 @@ class Executor:
             # It will be handed over again, here or elsewhere: who gets it carries the verdict out.
             run.left = verdict
             return
-        settled = await self._settlement.settle(run.delivery, envelope, verdict)
+        with self._succession.making(verdict):
+            settled = await self._settlement.settle(run.delivery, envelope, verdict)
         if not released and (envelope.gen or not settled):
             run.left = SETTLED
 

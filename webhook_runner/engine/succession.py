@@ -1,0 +1,45 @@
+"""A copy waits until the message it was made of is acknowledged, so that a crash cannot double it.
+
+The broker may hand the copy over before the confirm of its publish has come. If the copy's request
+killed the process then, both would be in the broker: a task that kills processes would multiply.
+"""
+
+import asyncio
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+
+from webhook_runner.policy.verdict import Forward, Postpone, Retry, Verdict
+from webhook_runner.task.model import Envelope
+
+# So many turns of the event loop, and some more, pass before an ack has reached the socket.
+TURNS = 10
+
+
+class Succession:
+    """The copies whose originals are being settled here."""
+
+    def __init__(self) -> None:
+        self._settling: dict[Hashable, asyncio.Event] = {}
+
+    @contextmanager
+    def making(self, verdict: Verdict) -> Iterator[None]:
+        """Hold back the copy that ``verdict`` publishes, if any, until its original is settled."""
+        if not isinstance(verdict, Forward | Postpone | Retry):
+            yield
+            return
+        key = verdict.next.key
+        settled = self._settling[key] = asyncio.Event()
+        try:
+            yield
+        finally:
+            settled.set()
+            if self._settling.get(key) is settled:
+                del self._settling[key]
+
+    async def original_settled(self, envelope: Envelope) -> None:
+        settling = self._settling.get(envelope.key)
+        if settling is None:
+            return
+        await settling.wait()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
