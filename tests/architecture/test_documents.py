@@ -93,8 +93,10 @@ def test_every_key_in_the_readme_exists() -> None:
     assert {match[1] for match in words if match} - known == set()
 
 
-@pytest.mark.parametrize("text", blocks("toml"))
-def test_every_configuration_in_the_readme_loads(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text", [t for each in DOCUMENTS for t in blocks("toml", each.read_text())]
+)
+def test_every_configuration_in_a_document_loads(text: str, tmp_path: Path) -> None:
     file = tmp_path / "taskqueue.ini"
     file.write_text(text)
     assert load(file, {}).settings.queues
