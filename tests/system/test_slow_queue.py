@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.parts import publisher
+from tests.parts.daemon import Daemon
 from tests.parts.installation import Installation
 from tests.parts.node import RabbitNode
 from tests.parts.receiver import Receiver
@@ -35,9 +36,7 @@ def test_what_waits_for_a_low_rate_or_a_late_hour_is_not_held(
 ) -> None:
     scene = Scene(impatient_node, "/", receiver, queues=("slow", "quick"))
     config = scene.config().replace("[queues.slow]\n", '[queues.slow]\nrate = "6/h"\n')
-    with scene.daemon() as daemon:
-        daemon.configure(config)
-        daemon.restart()
+    with Daemon(config) as daemon:
         daemon.ready()
         began = time.time()
         tasks = [{"url": "/slow", "payload": number} for number in range(WAITING)]
@@ -68,5 +67,6 @@ def assert_nothing_was_held(scene: Scene, late: list[dict[str, object]]) -> None
     )
     left = publisher.drain(scene.direct_url, "slow")
     assert len(left) == WAITING - 1
-    # What was prefetched before the queue went dry was given back once, and never again.
-    assert sum(int(str(each.headers.get("x-delivery-count", 0))) for each in left) <= WAITING
+    # At most the one that was on its way when the queue was left has come and gone.
+    counts = [int(str(each.headers.get("x-delivery-count", 0))) for each in left]
+    assert sum(counts) <= 1, counts
