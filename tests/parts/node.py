@@ -92,6 +92,7 @@ class RabbitNode:
     ) -> Self:
         directory = Path(tempfile.mkdtemp(prefix="wr-rabbitmq-"))
         guardian = Guardian(directory)
+        epmd = None
         try:
             port = free_port()
             listener = None if tls is None else TlsListener.create(directory, tls)
@@ -102,6 +103,8 @@ class RabbitNode:
             node._start_beam()
         except BaseException:
             guardian.close()
+            if epmd is not None:
+                epmd.wait()
             raise
         return node
 

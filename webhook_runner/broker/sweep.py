@@ -10,7 +10,7 @@ from webhook_runner.broker.channel import Arrival, Channel, Outgoing
 from webhook_runner.broker.hands import Hands, Source
 from webhook_runner.broker.message import due_of, moved, queue_of
 from webhook_runner.broker.session import Session
-from webhook_runner.broker.topology import slot_key
+from webhook_runner.broker.topology import Topology, slot_key
 from webhook_runner.policy.delay import Slot, Wheel
 
 EVERY_SECONDS = 30.0
@@ -54,17 +54,24 @@ class Sweeper:
         self._hands = hands
         self._is_open = is_open
         self._clock = session.around.clock
-        self._topology = session.around.topology
         self._channel: Channel | None = None
         self._one = asyncio.Lock()
-        self._known = frozenset(
-            name
-            for queue in self._topology.queues
-            for name in (queue, self._topology.dead(queue), self._topology.invalid(queue))
-        )
         self._trusted: dict[str, tuple[int, float]] = {}
         self.levels: frozenset[int] = frozenset()
         self.waiting: dict[int, int] = {}
+
+    @property
+    def _topology(self) -> Topology:
+        return self._session.around.topology
+
+    @property
+    def _known(self) -> frozenset[str]:
+        topology = self._topology
+        return frozenset(
+            name
+            for queue in topology.queues
+            for name in (queue, topology.dead(queue), topology.invalid(queue))
+        )
 
     def channels(self) -> tuple[Channel, ...]:
         return () if self._channel is None else (self._channel,)

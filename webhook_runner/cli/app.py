@@ -18,7 +18,8 @@ EXAMPLES = """Examples:
 
   webhook-runner send http://localhost:8000/hello --in 20s
 
-Exit codes: 0 done, 1 error, 2 usage or configuration, 3 not found, 4 conflict, 69 no broker"""
+Exit codes: 0 done, 1 error, 2 usage or configuration, 3 not found, 69 no broker,
+78 broker objects missing or wrong"""
 
 app = typer.Typer(
     cls=Commands,

@@ -1,7 +1,6 @@
 """A copy waits until the message it was made of is acknowledged, so that a crash cannot double it.
 
-The broker may hand the copy over before the confirm of its publish has come. If the copy's request
-killed the process then, both would be in the broker: a task that kills processes would multiply.
+The broker may hand the copy over before the confirm of its publish has come.
 """
 
 import asyncio
@@ -16,7 +15,11 @@ TURNS = 10
 
 
 class Succession:
-    """The copies whose originals are being settled here."""
+    """The copies whose originals are being settled here.
+
+    If the request of a copy killed the process before its original was acknowledged, both would
+    be in the broker: a task that kills processes would multiply.
+    """
 
     def __init__(self) -> None:
         self._settling: dict[Hashable, asyncio.Event] = {}

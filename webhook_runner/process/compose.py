@@ -5,6 +5,8 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,9 +49,8 @@ def serve(reread: Callable[[], Loaded]) -> int:
 def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     """Wire every part by hand. Raises ConfigError."""
     settings, clock, bell = loaded.settings, SystemClock(), Bell()
-    log = LogObserver(
-        configure(settings.log, redaction=_secrets(settings)), metadata=settings.log.metadata
-    )
+    redaction = Redaction()
+    log = LogObserver(configure(settings.log, redaction=redaction), metadata=settings.log.metadata)
     metrics = MetricsObserver(__version__, settings.queues)
     observer = Fanout(log, metrics, bell)
     rabbit = RabbitBroker(
@@ -58,7 +59,14 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     http = HttpDispatcher(settings.egress)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
 
+    metrics.watch(
+        "scheduled",
+        "Tasks that wait in the delay wheel, as of the last sweep.",
+        lambda: sum(rabbit.scheduled().values()),
+    )
+
     def adopt(fresh: Settings) -> None:
+        _hide_secrets(fresh, redaction)
         extending.adopt(load_extensions(fresh.queues))
         metrics.set_queues(fresh.queues)
         for name, queue in fresh.queues.items():
@@ -82,15 +90,16 @@ def _introduce(loaded: Loaded, observer: Fanout) -> None:
         observer.notice(Warned(warning, warning))
 
 
-def _secrets(settings: Settings) -> Redaction:
+def _hide_secrets(settings: Settings, redaction: Redaction) -> None:
     """Register what must never show in a line, wherever it may turn up."""
-    redaction = Redaction()
     for server in settings.servers:
         redaction.register_secret(urlsplit(server).password or "")
+    if settings.broker.password_file:
+        with suppress(OSError):
+            redaction.register_secret(Path(settings.broker.password_file).read_text().strip())
     for queue in settings.queues.values():
         for value in queue.headers.values():
             redaction.register_secret(value)
-    return redaction
 
 
 def _armed(broker: Broker, dispatcher: Dispatcher) -> tuple[Broker, Dispatcher]:
