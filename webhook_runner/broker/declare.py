@@ -1,9 +1,10 @@
 """Make the broker's objects be there: probe, declare, adopt or verify, and say what differs."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 
 from webhook_runner.broker.channel import (
     Channel,
@@ -13,12 +14,13 @@ from webhook_runner.broker.channel import (
     MissingError,
 )
 from webhook_runner.broker.line import Line
-from webhook_runner.broker.topology import Queue, Topology
+from webhook_runner.broker.topology import Exchange, Queue, Topology
 from webhook_runner.errors import TopologyError
 from webhook_runner.ports import Observer
 from webhook_runner.task.event import Warned
 
 Mode = Literal["declare", "verify", "none"]
+T = TypeVar("T")
 
 _EXPORT = 'export the definitions with "webhook-runner topology" and have them imported'
 
@@ -34,6 +36,7 @@ class Declarer:
         self._mode = mode
         self._observer = observer
         self._probe: Channel | None = None
+        self._one_question = asyncio.Lock()
 
     @property
     def _topology(self) -> Topology:
@@ -48,7 +51,7 @@ class Declarer:
 
         """
         try:
-            return await (await self._channel()).count(queue)
+            return await self._probing(lambda channel: channel.count(queue))
         except MissingError:
             return None
         except ForbiddenError as error:
@@ -101,7 +104,7 @@ class Declarer:
     async def _exchanges(self) -> None:
         for exchange in self._topology.exchanges():
             try:
-                await (await self._channel()).declare_exchange(exchange, passive=True)
+                await self._probing(partial(_look_for, exchange))
             except MissingError:
                 if self._mode == "verify":
                     raise TopologyError(f"exchange {exchange.name} is missing: {_EXPORT}") from None
@@ -130,7 +133,7 @@ class Declarer:
     async def _compare(self, queue: Queue) -> None:
         """Try the declaration: the broker's refusal names the first property that differs."""
         try:
-            await (await self._channel()).declare_queue(queue)
+            await self._probing(partial(Channel.declare_queue, queue=queue))
         except (DiffersError, ForbiddenError) as error:
             self._warn(queue.name, error)
 
@@ -144,16 +147,22 @@ class Declarer:
 
     async def _act(self, what: str, action: Callable[[Channel], Awaitable[None]]) -> None:
         try:
-            await action(await self._channel())
+            await self._probing(action)
         except ForbiddenError as error:
             raise TopologyError(
                 f'cannot {what}: {error}; grant it, or {_EXPORT} and set topology = "verify"'
             ) from error
 
-    async def _channel(self) -> Channel:
-        if self._probe is None or self._probe.is_closed:
-            self._probe = await self._line.channel()
-        return self._probe
+    async def _probing(self, action: Callable[[Channel], Awaitable[T]]) -> T:
+        # One at a time: a wrong guess would close the channel under another's question.
+        async with self._one_question:
+            if self._probe is None or self._probe.is_closed:
+                self._probe = await self._line.channel()
+            return await action(self._probe)
+
+
+async def _look_for(exchange: Exchange, channel: Channel) -> None:
+    await channel.declare_exchange(exchange, passive=True)
 
 
 def _difference(refusal: str) -> str:
