@@ -57,6 +57,8 @@ def test_a_reload_adds_a_queue_and_takes_one_away(stage: Stage) -> None:
     stage.receiver.wait_for(1, "/hangs")
     reload(daemon, stage.configuration({"kept": QUICK, "new": QUICK}))
     daemon.wait_for_event("queue.consuming", queue="new")
+    # Two parts that asked for queues at once used to end the connection.
+    assert "broker.lost" not in {each["event"] for each in daemon.events}
     stage.publish("new", {"url": "/new"})
     stage.receiver.wait_for(1, "/new")
     stage.publish("old", {"url": "/left"})
