@@ -23,6 +23,7 @@ async def test_a_missing_queue_does_not_disturb_who_asks_for_another(vhost_url: 
     around = Surroundings(BrokerSettings(), Topology("wr.v1", ()), SystemClock(), Silent())
     session = await Session.open(around, [vhost_url])
     try:
+        assert await session.declarer.count("there") == 0  # from now on there is a channel
         names = ["there", "missing"] * 10
         counts = await asyncio.gather(*(session.declarer.count(name) for name in names))
         assert counts == [0, None] * 10
