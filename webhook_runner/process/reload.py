@@ -15,17 +15,21 @@ def applicable(old: Settings, new: Settings) -> Settings:
 
 
 def changes(old: Settings, new: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the dotted keys that change at once, and those that need a restart."""
-    before, after = dict(_leaves(old)), dict(_leaves(new))
-    changed = sorted(
-        key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
-    )
-    fixed = tuple(key for key in changed if key.partition(".")[0] in FIXED)
-    return tuple(key for key in changed if key not in fixed), fixed
+    """Return the dotted keys that change at once, and those that need a restart.
+
+    A queue that comes or goes is one key.
+    """
+    before, after = _leaves(old), _leaves(new)
+    changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    for name in old.queues.keys() ^ new.queues.keys():
+        queue = f"queues.{name}"
+        changed = {key for key in changed if not key.startswith(f"{queue}.")} | {queue}
+    fixed = {key for key in changed if key.partition(".")[0] in FIXED}
+    return tuple(sorted(changed - fixed)), tuple(sorted(fixed))
 
 
-def _leaves(settings: Settings) -> Iterator[tuple[str, Any]]:
-    yield from _walk("", settings.model_dump())
+def _leaves(settings: Settings) -> dict[str, Any]:
+    return dict(_walk("", settings.model_dump()))
 
 
 def _walk(prefix: str, value: object) -> Iterator[tuple[str, Any]]:
