@@ -257,7 +257,7 @@ async def test_a_suspect_of_killing_its_process_runs_with_nothing_beside_it(
     world.dispatcher.will(bad, url="http://app.test/bad")
     world.dispatcher.will(late, url="http://app.test/late")
     world.send({"url": "/slow", "id": "slow"}, to="b")
-    await world.at(60)
+    await world.at(61)
     assert world.dispatcher.urls[11:] == ["http://app.test/slow"]
     world.send({"url": "/late", "id": "late"}, to="b")
     await world.settle()

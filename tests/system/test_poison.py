@@ -26,6 +26,7 @@ IMPATIENT = (
     (
         "import sys; from webhook_runner.broker import poison; poison.WAIT_SECONDS = 1.5;"
         "from webhook_runner.policy import admission; admission.ALONE_WAIT = 0.2;"
+        "admission.ALONE_TURN = 0.5;"
         "from webhook_runner.cli.app import main; sys.argv[1:] = ['serve']; main()"
     ),
 )
@@ -53,13 +54,7 @@ def scene(node: RabbitNode, poison_vhost: str, receiver: Receiver) -> Scene:
     return Scene(node, poison_vhost, receiver)
 
 
-INNOCENT = pytest.mark.xfail(
-    strict=False,
-    reason="a neighbour that waits to run alone is charged with deaths that it had no part in",
-)
-
-
-@pytest.mark.parametrize("queue", ["quorum", pytest.param("classic", marks=INNOCENT)])
+@pytest.mark.parametrize("queue", ["quorum", "classic"])
 def test_a_task_that_kills_the_daemon_fails_and_its_neighbours_succeed(
     scene: Scene, tmp_path: Path, queue: str
 ) -> None:

@@ -73,12 +73,12 @@ class SessionKeeper:
             if not session.lost.done():
                 return
 
-    async def publish(self, out: Outgoing) -> None:
-        """Publish until it is confirmed, on as many sessions as it takes."""
+    async def publish(self, make: Callable[[], Outgoing]) -> None:
+        """Publish what is made for each try, on one session after the other, until confirmed."""
         while True:
             session = await self.connected()
             try:
-                return await session.publish(out)
+                return await session.publish(make())
             except LostError as error:
                 # On a live connection nothing is repeated, so this one has to end.
                 session.fail(str(error))

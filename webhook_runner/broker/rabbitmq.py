@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from webhook_runner.broker.channel import LostError
+from webhook_runner.broker.channel import LostError, Outgoing
 from webhook_runner.broker.consuming import Wanted, WorkQueues
 from webhook_runner.broker.keeper import SessionKeeper
 from webhook_runner.broker.message import dead_letter, handle_of, quarantined, task_message
@@ -14,7 +14,7 @@ from webhook_runner.broker.session import Session, Surroundings
 from webhook_runner.broker.topology import Topology, slot_key
 from webhook_runner.broker.wheel import WheelDriver
 from webhook_runner.errors import TopologyError
-from webhook_runner.policy.delay import WHEEL, Wheel
+from webhook_runner.policy.delay import WHEEL, Slot, Wheel
 from webhook_runner.ports import Clock, Consumer, Delivery, Observer
 from webhook_runner.settings import BrokerSettings
 from webhook_runner.task.event import Warned
@@ -96,26 +96,38 @@ class RabbitBroker:
         await self._apply(queue)
 
     async def enqueue(self, envelope: Envelope) -> None:
-        await self._keeper.publish(task_message(envelope, self._topology.work, envelope.task.queue))
+        out = task_message(envelope, self._topology.work, envelope.task.queue)
+        await self._keeper.publish(lambda: out)
 
     async def park(self, envelope: Envelope) -> None:
-        due_at = due_milliseconds(envelope.due_at) / 1000
-        slot = self._policy.place_next(due_at, self._around.clock.now())
+        slot = self._slot(envelope)
         await self._prepare(slot.level)
-        key = slot_key(slot.level, slot.position)
-        await self._keeper.publish(task_message(envelope, self._topology.wait, key))
+
+        def make() -> Outgoing:
+            # A slot that does not confirm, as after the loss of its disk, is not asked for ever.
+            nonlocal slot
+            slot = self._slot(envelope)
+            key = slot_key(slot.level, slot.position)
+            return task_message(envelope, self._topology.wait, key)
+
+        await self._keeper.publish(make)
         if self._parts is not None:
             await self._parts.wheel.landed(slot)
 
+    def _slot(self, envelope: Envelope) -> Slot:
+        due_at = due_milliseconds(envelope.due_at) / 1000
+        return self._policy.place_next(due_at, self._around.clock.now())
+
     async def bury(self, envelope: Envelope, summary: bytes) -> None:
         died_at = self._around.clock.now()
-        await self._keeper.publish(dead_letter(envelope, summary, self._topology, died_at))
+        out = dead_letter(envelope, summary, self._topology, died_at)
+        await self._keeper.publish(lambda: out)
 
     async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
         # They keep their message id, and the library tells returned publishes apart by it.
         async with self._one_quarantine:
             out = quarantined(delivery, reason, explanation, self._topology)
-            await self._keeper.publish(out)
+            await self._keeper.publish(lambda: out)
 
     async def ack(self, delivery: Delivery) -> bool:
         handle = handle_of(delivery)

@@ -12,7 +12,14 @@ from webhook_runner.engine.reception import Reception
 from webhook_runner.engine.settlement import Settlement
 from webhook_runner.engine.succession import Succession
 from webhook_runner.errors import InvalidTaskError
-from webhook_runner.policy.admission import HANDED_HOLD, HOLD, Arrival, admit
+from webhook_runner.policy.admission import (
+    ALONE_PAUSE,
+    HANDED_HOLD,
+    HOLD,
+    Arrival,
+    admit,
+    wait_turn,
+)
 from webhook_runner.policy.retry import decide, destination_pause
 from webhook_runner.policy.verdict import Admission, Postpone, Proceed, Release, Verdict, Why
 from webhook_runner.ports import Broker, Clock, Delivery, Dice, Dispatcher, Observer
@@ -70,10 +77,11 @@ class Executor:
             if run.before is not None:
                 passage.leave()  # what it waits for may need the slot
             verdict = await self.inflight.left_before(run)
-            if verdict is None:
-                envelope, verdict = await self._judge(delivery, envelope, passage)
-            passage.leave()
-            await self._settle(run, envelope, verdict)
+            with self.crowd.meet(suspect=envelope.alone > 0):
+                if verdict is None:
+                    envelope, verdict = await self._judge(delivery, envelope, passage)
+                passage.leave()
+                await self._settle(run, envelope, verdict)
         finally:
             self.inflight.end(run)
 
@@ -82,6 +90,8 @@ class Executor:
     ) -> tuple[Envelope, Verdict]:
         await self._succession.original_settled(envelope)
         admission = await self._due(delivery, envelope, passage.lane)
+        if isinstance(admission, Proceed) and envelope.alone:
+            admission = await self._turn(envelope)
         if not isinstance(admission, Proceed):
             return envelope, admission
         if not await passage.enter(alone=envelope.alone > 0):
@@ -115,6 +125,14 @@ class Executor:
                 await self._clock.sleep(HOLD)
             else:
                 return admission
+
+    async def _turn(self, envelope: Envelope) -> Admission:
+        """Let one suspect of crashing the process in at a time: nobody shall share its fate."""
+        others = self.crowd.suspects - 1
+        if others:
+            return wait_turn(envelope, self._clock.now(), others)
+        await self._clock.sleep(ALONE_PAUSE)
+        return Proceed()
 
     def _admit(self, delivery: Delivery, envelope: Envelope, lane: Lane) -> Admission:
         now = self._clock.now()

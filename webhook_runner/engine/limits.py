@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from webhook_runner.policy.rate import TokenBucket, default_bucket
 from webhook_runner.ports import Clock
@@ -174,6 +175,22 @@ class Crowd:
         self._slots = Slots(limit)
         self._solitude = asyncio.Lock()
         self._left = asyncio.Event()
+        self._suspects = 0
+
+    @property
+    def suspects(self) -> int:
+        """How many suspects are in hand, running or not."""
+        return self._suspects
+
+    @contextmanager
+    def meet(self, *, suspect: bool) -> Iterator[None]:
+        """Know of a suspect from its arrival until its delivery is settled."""
+        self._suspects += suspect
+        try:
+            yield
+        finally:
+            self._suspects -= suspect
+            self._left.set()
 
     async def enter(self, *, alone: bool) -> None:
         if alone or self._solitude.locked():
@@ -183,7 +200,7 @@ class Crowd:
         taken = False
         try:
             taken = await self._slots.take()
-            while alone and self._slots.used > 1:
+            while alone and (self._slots.used > 1 or self._suspects > 1):
                 self._left.clear()
                 await self._left.wait()
         except asyncio.CancelledError:

@@ -27,6 +27,12 @@ ALONE_WAIT = 60.0
 
 ALONE_DEATHS = 3
 
+ALONE_TURN = 10.0
+"""Seconds between the turns of suspects that came together: a death must be blamed on one."""
+
+ALONE_PAUSE = 1.0
+"""Seconds a suspect waits before it runs, so that others which came with it are sent away."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -51,6 +57,13 @@ def admit(envelope: Envelope, arrival: Arrival, queue: QueueSettings, now: float
         or _too_early(envelope, arrival, now)
         or Proceed()
     )
+
+
+def wait_turn(envelope: Envelope, now: float, others: int) -> Postpone:
+    """Send a suspect away that came while ``others`` are in hand; it is charged with nothing."""
+    until = now + ALONE_TURN * others
+    later = replace(_next(envelope), deaths=0, due_at=until)
+    return Postpone(later, until, Why.SUSPECT)
 
 
 def _misrouted(envelope: Envelope, arrival: Arrival) -> Forward | None:

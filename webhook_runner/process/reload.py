@@ -21,9 +21,8 @@ def changes(old: Settings, new: Settings) -> tuple[tuple[str, ...], tuple[str, .
     """
     before, after = _leaves(old), _leaves(new)
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-    for name in old.queues.keys() ^ new.queues.keys():
-        queue = f"queues.{name}"
-        changed = {key for key in changed if not key.startswith(f"{queue}.")} | {queue}
+    whole = {f"queues.{name}" for name in old.queues.keys() ^ new.queues.keys()}
+    changed = {key for key in changed if key.rpartition(".")[0] not in whole} | whole
     fixed = {key for key in changed if key.partition(".")[0] in FIXED}
     return tuple(sorted(changed - fixed)), tuple(sorted(fixed))
 
