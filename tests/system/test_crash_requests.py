@@ -50,16 +50,12 @@ def test_k13_killed_before_the_ack_of_a_success_it_comes_again(every_case: Case)
     assert_one_task(every_case, every_case.requests())
 
 
-def test_k15_killed_before_the_ack_of_a_first_retry_both_lines_end(case: Case) -> None:
-    # The message and the retry made of it both run: two lines of attempts under one id.
+def test_k15_killed_before_the_ack_of_a_first_retry_one_request_is_repeated(case: Case) -> None:
     case.scene.receiver.script(case.path, ALWAYS_500)
     crash_at(case, "park.after:1:kill", max_retries=2, roll_back=case.undo)
-    seen = attempts(case.requests())
-    assert set(seen) == {1, 2, 3}
-    assert max(map(seen.count, seen)) <= 2
+    assert attempts(case.requests()) in ([1, 2, 3], [1, 1, 2, 3])
     assert len(by_id(case.requests())) == 1
-    assert 1 <= len(case.undone()) <= 2
-    assert len(by_id(case.undone())) == 1
+    assert len(case.undone()) == 1
 
 
 def test_k15_killed_before_the_ack_of_a_later_retry_one_request_is_repeated(

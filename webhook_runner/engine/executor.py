@@ -8,6 +8,7 @@ from webhook_runner import __version__
 from webhook_runner.engine.inflight import SETTLED, InFlight, Run
 from webhook_runner.engine.lane import Lane, Lanes
 from webhook_runner.engine.limits import Crowd, Pauses
+from webhook_runner.engine.lineage import Lineage
 from webhook_runner.engine.reception import Reception
 from webhook_runner.engine.settlement import Settlement
 from webhook_runner.engine.succession import Succession
@@ -21,7 +22,7 @@ from webhook_runner.policy.admission import (
     wait_turn,
 )
 from webhook_runner.policy.retry import decide, destination_pause
-from webhook_runner.policy.verdict import Admission, Postpone, Proceed, Release, Verdict, Why
+from webhook_runner.policy.verdict import Admission, Drop, Postpone, Proceed, Release, Verdict, Why
 from webhook_runner.ports import Broker, Clock, Delivery, Dice, Dispatcher, Observer
 from webhook_runner.task.event import AttemptFinished, AttemptStarted, TaskReceived, Warned
 from webhook_runner.task.model import Envelope
@@ -54,6 +55,7 @@ class Executor:
         self._dice = dice
         self._settlement = Settlement(broker, observer)
         self._succession = Succession()
+        self._lineage = Lineage()
         self._pauses = Pauses()
         self.crowd = Crowd(max_total)
         self.inflight = InFlight(broker.is_lost)
@@ -77,6 +79,8 @@ class Executor:
             if run.before is not None:
                 passage.leave()  # what it waits for may need the slot
             verdict = await self.inflight.left_before(run)
+            if verdict is None and self._lineage.is_superfluous(envelope):
+                verdict = Drop("superfluous")
             with self.crowd.meet(suspect=envelope.alone > 0):
                 if verdict is None:
                     envelope, verdict = await self._judge(delivery, envelope, passage)

@@ -89,4 +89,5 @@ class Reception:
         if delivery.message.headers or envelope.kind is Kind.ROLLBACK:
             return replace(envelope, doubtful=envelope.doubtful or delivery.redeliveries > 0)
         self._last_run = max(self._last_run + 1, int(now * 1000))
-        return replace(envelope, run=self._last_run, doubtful=delivery.redeliveries > 0)
+        again = delivery.redeliveries > 0
+        return replace(envelope, run=self._last_run, doubtful=again, again=again)

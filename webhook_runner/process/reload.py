@@ -1,6 +1,7 @@
 """What a reload may change while work goes on, and what needs a restart."""
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from webhook_runner.settings import Settings
@@ -19,16 +20,18 @@ def changes(old: Settings, new: Settings) -> tuple[tuple[str, ...], tuple[str, .
 
     A queue that comes or goes is one key.
     """
-    before, after = _leaves(old), _leaves(new)
+    one_sided = old.queues.keys() ^ new.queues.keys()
+    before, after = _leaves(old, one_sided), _leaves(new, one_sided)
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-    whole = {f"queues.{name}" for name in old.queues.keys() ^ new.queues.keys()}
-    changed = {key for key in changed if key.rpartition(".")[0] not in whole} | whole
+    changed |= {f"queues.{name}" for name in one_sided}
     fixed = {key for key in changed if key.partition(".")[0] in FIXED}
     return tuple(sorted(changed - fixed)), tuple(sorted(fixed))
 
 
-def _leaves(settings: Settings) -> dict[str, Any]:
-    return dict(_walk("", settings.model_dump()))
+def _leaves(settings: Settings, without: AbstractSet[str]) -> dict[str, Any]:
+    tree = settings.model_dump()
+    tree["queues"] = {name: each for name, each in tree["queues"].items() if name not in without}
+    return dict(_walk("", tree))
 
 
 def _walk(prefix: str, value: object) -> Iterator[tuple[str, Any]]:

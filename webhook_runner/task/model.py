@@ -90,6 +90,7 @@ class Envelope:
         gen: grows by one with every publish; (id, run, gen) names one copy.
         due_at: epoch seconds; never dispatched earlier.
         named: the id came with the message, so a redelivery will carry the same one.
+        again: its line began with a redelivered message of a publisher.
         doubtful: an earlier request of this attempt may have reached the endpoint.
         deaths: deliveries of this copy that ended without an outcome, where the broker
             does not count them (classic queues).
@@ -107,6 +108,7 @@ class Envelope:
     gen: int = 0
     named: bool = True
     doubtful: bool = False
+    again: bool = False
     snoozes: int = 0
     uncounted: int = 0
     deaths: int = 0

@@ -38,6 +38,7 @@ class Progress:
     attempt: int
     gen: int
     doubtful: bool
+    again: bool
     snoozes: int
     uncounted: int
     deaths: int
@@ -63,6 +64,7 @@ class Progress:
             gen=self.gen,
             named=True,
             doubtful=self.doubtful,
+            again=self.again,
             snoozes=self.snoozes,
             uncounted=self.uncounted,
             deaths=self.deaths,
@@ -93,6 +95,7 @@ def progress_headers(envelope: Envelope) -> dict[str, HeaderValue]:
     }
     optional: dict[str, HeaderValue | None] = {
         "wr-doubtful": int(envelope.doubtful),
+        "wr-again": int(envelope.again),
         "wr-snoozes": envelope.snoozes,
         "wr-uncounted": envelope.uncounted,
         "wr-deaths": envelope.deaths,
@@ -139,6 +142,7 @@ def read_progress(headers: Mapping[str, HeaderValue]) -> Progress | None:
         attempt=_needed(_integer(headers, "wr-attempt", 1), "wr-attempt"),
         gen=_needed(_integer(headers, "wr-gen"), "wr-gen"),
         doubtful=bool(_integer(headers, "wr-doubtful", 0, 1)),
+        again=bool(_integer(headers, "wr-again", 0, 1)),
         snoozes=_integer(headers, "wr-snoozes") or 0,
         uncounted=_integer(headers, "wr-uncounted") or 0,
         deaths=_integer(headers, "wr-deaths") or 0,
