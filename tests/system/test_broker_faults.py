@@ -132,6 +132,9 @@ def test_b4_b5_no_request_starts_under_an_alarm_and_all_is_made_up_for(
     sound = scene.node.memory_alarm if alarm == "memory" else scene.node.disk_alarm
     paths = [own_path() for _ in range(6)]
     scene.receiver.script(paths[0], [Answer(500, hang=True), Answer()])
+    for path in paths[1:]:
+        # So slow that the broker's word comes before the third is answered.
+        scene.receiver.script(path, [Answer(delay=1.0)])
     with scene.daemon() as daemon:
         daemon.ready()
         for path in paths:
