@@ -43,7 +43,6 @@ class Session:
         self.host = where.text
         self.blocked = ""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._where = where
         self._lines: list[Line] = []
 
     @classmethod
@@ -105,10 +104,6 @@ class Session:
         channel = await self._consuming.channel()
         self._needs(channel, f"the channel of {duty}")
         return channel
-
-    async def passing_channel(self) -> Channel:
-        """Open a channel to consume on that its user closes. Raises LostError."""
-        return await self._consuming.channel()
 
     async def publish(self, out: Outgoing) -> None:
         """Publish until it is confirmed. Raises LostError when the session ends before that."""

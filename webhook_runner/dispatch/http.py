@@ -44,7 +44,6 @@ class _Lane:
     direct: httpcore2.AsyncConnectionPool
     proxied: httpcore2.AsyncConnectionPool | None
     busy: int = 0
-    retired: bool = False
 
     async def close(self) -> None:
         await self.direct.aclose()
@@ -86,7 +85,6 @@ class HttpDispatcher:
         if self._concurrency.get(queue, _DEFAULT_CONCURRENCY) != concurrency:
             lane = self._lanes.pop(queue, None)
             if lane is not None:
-                lane.retired = True
                 self._retired.append(lane)
         self._concurrency[queue] = concurrency
 

@@ -4,7 +4,6 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 from webhook_runner.policy.verdict import Drop, Verdict
 from webhook_runner.ports import Delivery
@@ -120,5 +119,4 @@ def _key(delivery: Delivery, envelope: Envelope) -> Hashable:
     if envelope.gen:
         return envelope.key
     name = envelope.task.id if envelope.named else ""
-    content = blake2b(envelope.task.source, digest_size=16).digest()
-    return (delivery.queue, name, delivery.message.timestamp, content)
+    return (delivery.queue, name, delivery.message.timestamp, envelope.task.fingerprint)

@@ -5,7 +5,6 @@ The message, handed over again, begins a second line of the same task; the first
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from hashlib import blake2b
 
 from webhook_runner.task.model import Envelope
 
@@ -33,8 +32,7 @@ class Lineage:
         """
         if not envelope.named or envelope.origin:
             return False
-        content = blake2b(envelope.task.source, digest_size=16).digest()
-        key = (envelope.task.id, content)
+        key = (envelope.task.id, envelope.task.fingerprint)
         oldest = self._oldest.get(key, envelope.run)
         if envelope.again and 0 < envelope.run - oldest < SAME_CRASH:
             return True

@@ -44,7 +44,6 @@ from webhook_runner.task.outcome import (
     Unreachable,
 )
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "other"
 PREFIX = "webhook_runner"
 
@@ -136,7 +135,7 @@ class MetricsObserver:
         self._plain_gauge(name, text).set_function(read)
 
     def text(self) -> bytes:
-        """Return the page for a Prometheus server, of type ``CONTENT_TYPE``."""
+        """Return the page for a Prometheus server, in its text format 0.0.4."""
         return generate_latest(self.registry)
 
     def notice(self, event: Event) -> None:

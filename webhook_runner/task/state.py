@@ -50,7 +50,3 @@ LAWFUL: dict[TaskState, frozenset[TaskState]] = {
     TaskState.CANCELLED: frozenset(),
     TaskState.INVALID: frozenset(),
 }
-
-
-def may_become(old: TaskState, new: TaskState) -> bool:
-    return new in LAWFUL[old]
