@@ -105,7 +105,8 @@ class Sweeper:
                 # Without the limit, what comes straight back would go round and round.
                 look = Look(Source(Slot(0, 0), closed=True), limit=ready)
                 await self._look(queue, look, self._reroute)
-                self._trust(queue, await self._session.declarer.count(queue) or 0)
+                if not look.taken:
+                    self._trust(queue, ready)
 
     async def _maybe(self, level: int, position: int) -> int:
         queue = self._topology.slot(level, position).name

@@ -1,0 +1,81 @@
+"""What found no queue is looked at again until it has one."""
+
+from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any, cast
+
+from tests.fakes.clock import FakeClock
+from webhook_runner.broker.channel import Arrival, Channel
+from webhook_runner.broker.hands import Hands
+from webhook_runner.broker.session import Session
+from webhook_runner.broker.sweep import Sweeper
+from webhook_runner.broker.topology import Topology
+from webhook_runner.policy.delay import WHEEL
+
+
+class Unrouted:
+    """The queue of what found no queue: three messages of known keys, which always come back."""
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self.keys = keys
+        self.looks = 0
+        self.released: list[int] = []
+        self.declarer = self
+        clock = FakeClock()
+        topology = Topology("wr.v1", ("q",))
+        settings = SimpleNamespace(wheel_memory_bytes=2**20)
+        self.around = SimpleNamespace(topology=topology, clock=clock, settings=settings)
+
+    async def channel(self, name: str) -> "Unrouted":
+        assert name
+        return self
+
+    async def count(self, queue: str) -> int:
+        return len(self.keys) if queue == "wr.v1.unrouted" else 0
+
+    async def consume(
+        self, queue: str, tag: str, prefetch: int, receive: Callable[[Arrival], None]
+    ) -> None:
+        assert queue
+        assert tag
+        assert prefetch
+        self.looks += 1
+        for number, key in enumerate(self.keys):
+            channel = cast("Channel", self)
+            plain = ("", "", "", "", None, True, False)
+            receive(Arrival(channel, number, False, "wr.v1.work", key, b"{}", {}, *plain))
+
+    async def cancel(self, tag: str) -> None:
+        assert tag
+
+    def release(self, tag: int) -> None:
+        self.released.append(tag)
+
+
+class Spawner:
+    """Stands for the hands: they send what goes home, which here finds no queue again."""
+
+    largest = 1.0
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        work.close()
+
+
+async def sweep_twice(unrouted: Unrouted) -> None:
+    session, hands = cast("Session", unrouted), cast("Hands", Spawner())
+    sweeper = Sweeper(session, WHEEL, hands, lambda _level, _position: False)
+    await sweeper._everything()
+    await sweeper._everything()
+
+
+async def test_what_came_straight_back_is_sent_home_again_by_the_next_sweep() -> None:
+    unrouted = Unrouted(("q", "q", "q"))
+    await sweep_twice(unrouted)
+    assert unrouted.looks == 2
+
+
+async def test_what_has_no_home_is_not_looked_at_again_while_nothing_changes() -> None:
+    unrouted = Unrouted(("stranger", "stranger"))
+    await sweep_twice(unrouted)
+    assert unrouted.looks == 1
+    assert sorted(unrouted.released) == [0, 1]
