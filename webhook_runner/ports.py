@@ -29,6 +29,22 @@ class Delivery:
     handle: object = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerState:
+    """How the broker stands.
+
+    Attributes:
+        connected: it can be worked with, but for what ``blocked`` says.
+        blocked: its reason for taking no publishes now, or an empty string.
+        consuming: the work queues whose deliveries are handed over.
+
+    """
+
+    connected: bool = False
+    blocked: str = ""
+    consuming: frozenset[str] = frozenset()
+
+
 class Consumer(Protocol):
     """Who takes the deliveries of one queue. Neither call may block or raise."""
 
@@ -89,6 +105,12 @@ class Broker(Protocol):
 
     async def writable(self) -> None:
         """Wait until a publish would be taken: connected and not blocked."""
+
+    def state(self) -> BrokerState:
+        """Return how it stands now."""
+
+    def scheduled(self) -> int:
+        """Return how many tasks wait for their time, as of a moment ago."""
 
     async def drain(self) -> None:
         """Stop consuming everything, give back what waits for its time, flush, disconnect."""

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from tests.fakes.clock import FakeClock
-from webhook_runner.ports import Clock, Consumer, Delivery
+from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery
 from webhook_runner.task.model import Envelope, Message
 from webhook_runner.task.progress import progress_headers
 
@@ -157,6 +157,13 @@ class MemoryBroker:
 
     async def writable(self) -> None:
         await self._writable.wait()
+
+    def state(self) -> BrokerState:
+        blocked = "" if self._writable.is_set() else "by a test"
+        return BrokerState(True, blocked, frozenset(self._subscriptions))
+
+    def scheduled(self) -> int:
+        return len(self._waiting)
 
     async def drain(self) -> None:
         self._subscriptions.clear()

@@ -15,20 +15,11 @@ from webhook_runner.broker.topology import Topology, slot_key
 from webhook_runner.broker.wheel import WheelDriver
 from webhook_runner.errors import TopologyError
 from webhook_runner.policy.delay import WHEEL, Slot, Wheel
-from webhook_runner.ports import Clock, Consumer, Delivery, Observer
+from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Observer
 from webhook_runner.settings import BrokerSettings
 from webhook_runner.task.event import Warned
 from webhook_runner.task.model import Envelope
 from webhook_runner.task.progress import due_milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerState:
-    """What readiness asks: ``blocked`` is the broker's reason for taking no publishes."""
-
-    connected: bool = False
-    blocked: str = ""
-    consuming: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +143,9 @@ class RabbitBroker:
     async def writable(self) -> None:
         await self._keeper.writable()
 
-    def scheduled(self) -> dict[int, int]:
-        """Return how many messages wait on each level of the wheel, as of the last sweep."""
-        return {} if self._parts is None else self._parts.wheel.scheduled()
+    def scheduled(self) -> int:
+        """Return how many messages wait in the wheel, as of the last sweep."""
+        return 0 if self._parts is None else self._parts.wheel.scheduled()
 
     def held_bytes(self) -> int:
         """Return how many bytes of task bodies wait in this process for their time."""

@@ -63,8 +63,8 @@ class WheelDriver:
             sweeping.cancel()
             self._hands.cancel()
 
-    def scheduled(self) -> dict[int, int]:
-        return dict(self._sweeper.waiting)
+    def scheduled(self) -> int:
+        return sum(self._sweeper.waiting.values())
 
     def held_bytes(self) -> int:
         return self._hands.bytes

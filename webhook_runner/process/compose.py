@@ -62,7 +62,7 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     metrics.watch(
         "scheduled",
         "Tasks that wait in the delay wheel, as of the last sweep.",
-        lambda: sum(rabbit.scheduled().values()),
+        rabbit.scheduled,
     )
 
     def adopt(fresh: Settings) -> None:
@@ -75,7 +75,7 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     adopt(settings)
     broker, dispatcher = _armed(rabbit, extending)
     queues = Queues(settings, broker, dispatcher, observer, clock, dice(), task_id)
-    parts = Parts(rabbit, broker, dispatcher, queues, observer, metrics, bell, Notifier())
+    parts = Parts(broker, dispatcher, queues, observer, metrics, bell, Notifier())
     _introduce(loaded, observer)
     return Daemon(settings, parts, reread, adopt)
 

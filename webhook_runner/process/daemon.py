@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from webhook_runner.api.health import Readiness
 from webhook_runner.api.server import HealthServer
-from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.config.loader import Loaded
 from webhook_runner.engine.queues import Queues
 from webhook_runner.errors import ConfigError, TopologyError
@@ -35,9 +34,8 @@ HURRY_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a daemon is made of; ``broker`` may wrap ``rabbit``, which readiness asks."""
+    """What a daemon is made of."""
 
-    rabbit: RabbitBroker
     broker: Broker
     dispatcher: Dispatcher
     queues: Queues
@@ -130,7 +128,7 @@ class Daemon:
         while True:
             parts.bell.rung.clear()
             is_ready = self._readiness().ready
-            line = status(parts.rabbit.state(), parts.queues)
+            line = status(parts.broker.state(), parts.queues)
             if is_ready and not was_ready:
                 parts.observer.notice(DaemonReady())
                 parts.notifier.ready(line)
@@ -145,7 +143,7 @@ class Daemon:
         while True:
             if parts.notifier.watchdog_seconds is not None:
                 parts.notifier.ping()
-            parts.notifier.status(status(parts.rabbit.state(), parts.queues))
+            parts.notifier.status(status(parts.broker.state(), parts.queues))
             await asyncio.sleep(parts.notifier.watchdog_seconds or STATUS_SECONDS)
 
     async def _follow(self, asked: asyncio.Event, act: Callable[[], Awaitable[None]]) -> None:
@@ -171,11 +169,11 @@ class Daemon:
             self._settings = settings
             await parts.queues.reconfigure(settings)
             parts.observer.notice(ConfigReloaded(changed, need_restart))
-        parts.notifier.ready(status(parts.rabbit.state(), parts.queues))
+        parts.notifier.ready(status(parts.broker.state(), parts.queues))
 
     def _readiness(self) -> Readiness:
         parts = self._parts
-        return readiness(parts.rabbit.state(), parts.queues, draining=self._stop.is_set())
+        return readiness(parts.broker.state(), parts.queues, draining=self._stop.is_set())
 
     def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()

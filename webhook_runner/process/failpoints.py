@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from webhook_runner.errors import ConfigError
-from webhook_runner.ports import Broker, Consumer, Delivery, Dispatcher
+from webhook_runner.ports import Broker, BrokerState, Consumer, Delivery, Dispatcher
 from webhook_runner.task.model import Envelope
 from webhook_runner.task.outcome import Outcome
 from webhook_runner.task.request import Request
@@ -139,6 +139,12 @@ class FailingBroker:
 
     async def writable(self) -> None:
         await self._inner.writable()
+
+    def state(self) -> BrokerState:
+        return self._inner.state()
+
+    def scheduled(self) -> int:
+        return self._inner.scheduled()
 
     async def drain(self) -> None:
         await self._inner.drain()

@@ -3,8 +3,8 @@
 import asyncio
 
 from webhook_runner.api.health import Readiness
-from webhook_runner.broker.rabbitmq import BrokerState
 from webhook_runner.engine.queues import Queues
+from webhook_runner.ports import BrokerState
 from webhook_runner.task.event import (
     BrokerBlocked,
     BrokerConnected,
