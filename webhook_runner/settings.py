@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from webhook_runner.values import Codes, parse_codes, parse_rate, parse_seconds_list
 
+EMBEDDED = "embedded:"
 QUEUE_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$"
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=True), BeforeValidator(parse_rate)]
@@ -118,3 +119,9 @@ class Settings(Section):
     @property
     def servers(self) -> tuple[str, ...]:
         return (self.server,) if isinstance(self.server, str) else self.server
+
+    @property
+    def queue_file(self) -> str:
+        """The file of the embedded broker, ``:memory:`` for none; "" when RabbitMQ is used."""
+        first = self.servers[0]
+        return first.removeprefix(EMBEDDED) if first.startswith(EMBEDDED) else ""
