@@ -191,7 +191,7 @@ async def _running(path: str) -> AsyncIterator[Running[Reopening]]:
         yield at_work
     finally:
         await at_work.stop()
-        await until(lambda: at_work.run.done(), "the end")
+        await until(at_work.run.done, "the end")
 
 
 @asynccontextmanager

@@ -254,4 +254,4 @@ async def test_draining_keeps_every_ack_and_gives_back_what_is_not_settled(lasti
         (again,) = await (await successor.consuming("q")).until(1)
         assert again.id == "t2"
         await successor.broker.enqueue(successor.envelope("t3", "q"))
-        await until(lambda: lasting.at_work.run.done(), "the end of who was drained")
+        await until(lasting.at_work.run.done, "the end of who was drained")

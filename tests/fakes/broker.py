@@ -1,9 +1,8 @@
-"""The embedded broker in memory, as the engine's journeys use it: watched, and in trouble on demand."""
+"""The embedded broker in memory, as the journeys use it: watched, and in trouble on demand."""
 
 import asyncio
 from dataclasses import replace
 
-from tests.fakes.clock import FakeClock
 from webhook_runner.broker.batch import Batch
 from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.broker.queue_file import MEMORY, QueueFile
@@ -39,9 +38,7 @@ class RecordingBroker:
 
     """
 
-    def __init__(
-        self, clock: Clock | FakeClock, observer: Observer, *, counts: bool = True
-    ) -> None:
+    def __init__(self, clock: Clock, observer: Observer, *, counts: bool = True) -> None:
         self._inner = EmbeddedBroker(MEMORY, clock, observer)
         self._clock = clock
         self._counts = counts
