@@ -28,7 +28,7 @@ async def test_an_invalid_message_keeps_the_harmless_headers_of_its_publisher(
     rabbit: RabbitRig,
 ) -> None:
     recorder = await rabbit.consuming(settles=False)
-    await rabbit.submit("q", b"bad", headers={"theirs": 1, "x-a": 2, "CC": "other", "wr-id": "t"})
+    await rabbit.submit("q", b"bad", headers={"theirs": 1, "x-a": 2, "CC": ["other"], "wr-id": "t"})
     (taken,) = await recorder.until(1)
     await rabbit.broker.quarantine(taken.delivery, "not_json", "is no JSON")
     (kept,) = await rabbit.invalid("q")
