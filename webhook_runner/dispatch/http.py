@@ -12,7 +12,7 @@ from webhook_runner.dispatch.pooled import PooledClient
 from webhook_runner.dispatch.proxy import ProxyChoice
 from webhook_runner.dispatch.resolver import Resolver, SystemResolver
 from webhook_runner.dispatch.target import Origin, Target, target_of
-from webhook_runner.dispatch.wellformed import check_request
+from webhook_runner.dispatch.wellformed import check_message
 from webhook_runner.errors import ConfigError
 from webhook_runner.settings import EgressSettings
 from webhook_runner.task.model import Envelope
@@ -89,9 +89,13 @@ class HttpDispatcher:
         deadline: asyncio.Timeout | None = None
         failure: Exception | None = None
         try:
-            check_request(request)
+            target = target_of(request.url)
+            check_message(request)
+            self._check(target.origin)
             async with asyncio.timeout(request.timeout) as deadline:
-                await self._attempt(request, envelope.task.queue, exchange)
+                await self._client(target.origin).exchange(
+                    request, target, envelope.task.queue, exchange
+                )
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - a journey must end with an outcome
@@ -109,11 +113,8 @@ class HttpDispatcher:
         await self._direct.close()
         await self._proxied.close()
 
-    async def _attempt(self, request: Request, queue: str, exchange: Exchange) -> None:
-        target = target_of(request.url)
-        self._check(target.origin)
-        client = self._direct if self._choice.is_direct(target.origin.host) else self._proxied
-        await client.exchange(request, target, queue, exchange)
+    def _client(self, origin: Origin) -> _Client:
+        return self._direct if self._choice.is_direct(origin.host) else self._proxied
 
     def _check(self, origin: Origin) -> None:
         # The lists are fixed, so what the name alone says of an origin never changes.

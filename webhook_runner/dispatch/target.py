@@ -52,7 +52,7 @@ class Target:
     path: str
 
 
-def target_of(url: str) -> Target:
+def target_of(url: object) -> Target:
     """Take a URL apart; what is not plain is normalised (RFC 3986, IDNA 2008).
 
     Raises:
@@ -61,8 +61,7 @@ def target_of(url: str) -> Target:
     """
     plain = _PLAIN.fullmatch(url) if isinstance(url, str) else None
     if plain is None:
-        check_url(url)
-        parsed = _parsed(url)
+        parsed = _parsed(check_url(url))
         return Target(_origin_of(parsed), parsed.raw_path.decode("ascii"))
     base, path = plain.groups()
     return Target(_plain_origin(base), path if path.startswith("/") else f"/{path}")
@@ -70,8 +69,7 @@ def target_of(url: str) -> Target:
 
 @lru_cache(maxsize=4096)
 def _plain_origin(base: str) -> Origin:
-    check_url(base)
-    return _origin_of(_parsed(base))
+    return _origin_of(_parsed(check_url(base)))
 
 
 def _parsed(url: str) -> httpx2.URL:

@@ -56,7 +56,7 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     rabbit = RabbitBroker(
         settings.broker, settings.servers, tuple(settings.queues), clock, observer
     )
-    http = HttpDispatcher(settings.egress)
+    http = HttpDispatcher(settings.egress, client=settings.performance.http)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
 
     metrics.watch(
