@@ -50,7 +50,7 @@ class Exchange:
         for raw_name, raw_value in headers:
             name = _KEPT_HEADERS.get(raw_name.lower())
             if name is not None and name not in self.headers:
-                self.headers[name] = raw_value.strip()[:_LONGEST_VALUE].decode("latin-1")
+                self.headers[name] = raw_value.strip(b" \t")[:_LONGEST_VALUE].decode("latin-1")
 
     def take(self, chunk: bytes) -> bool:
         """Keep what there is still room for of 4 KiB; False when 64 KiB were read."""
