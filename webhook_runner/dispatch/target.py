@@ -11,11 +11,11 @@ from webhook_runner.dispatch.wellformed import check_url
 from webhook_runner.errors import RefusedError
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-# What httpx2.URL would leave as it is, so that it need not be asked: no dot segments, no escapes,
-# nothing to encode, no fragment.
+# What httpx2.URL would leave as it is, so that it need not be asked: no dot segments, nothing to
+# encode, no fragment.
 _PLAIN = re.compile(
     r"(https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[1-9]\d{0,4})?)"
-    r"((?:/(?!\.)[\w.~!$&'()*+,;=:@-]*)*(?:\?[\w.~!$&'()*+,;=:@/?-]*)?)",
+    r"((?:/(?!\.)[\w.~!$%&'()*+,;=:@-]*)*(?:\?[\w.~!$%&'()*+,;=:@/?-]*)?)",
     re.ASCII,
 )
 
