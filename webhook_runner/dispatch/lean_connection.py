@@ -56,7 +56,7 @@ class LeanConnection(asyncio.BufferedProtocol):
         self._without_body = head.startswith(b"HEAD ")
         self._done = done = asyncio.get_running_loop().create_future()
         self.usable = exchange.sent = True
-        transport.writelines((head, request_body))
+        transport.write(head + request_body)
         try:
             await done
         finally:
