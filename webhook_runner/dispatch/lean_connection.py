@@ -114,7 +114,9 @@ class LeanConnection(asyncio.BufferedProtocol):
             exchange.complete = True
             self._end(usable=False)
         elif exc is None:
-            words = "closed without an answer" if exchange.status is None else "closed within it"
+            words = (
+                "closed without an answer" if exchange.status is None else "closed before its end"
+            )
             self._fail(AttemptError(Trouble.RESET, words))
         else:
             self._fail(AttemptError(trouble_of(exc, sent=True), describe(exc)))
