@@ -42,7 +42,7 @@ class TasksApi:
         self.receiver = Receiver(port=port)
         self.url = self.receiver.url
         self._judge = judge
-        self._instead: list[Answer] = []
+        self._instead: list[Answer | None] = []
         self.receiver.script(PATH, self.answer)
 
     def __enter__(self) -> Self:
@@ -51,8 +51,8 @@ class TasksApi:
     def __exit__(self, *_: object) -> None:
         self.receiver.close()
 
-    def instead(self, *answers: Answer) -> None:
-        """Give these answers first, one to each request."""
+    def instead(self, *answers: Answer | None) -> None:
+        """Give these answers first, one to each request; None is the usual one."""
         self._instead.extend(answers)
 
     def arrays(self) -> list[list[Message]]:
@@ -65,8 +65,9 @@ class TasksApi:
 
     def answer(self, request: Request) -> Answer:
         """Return what is said to one request."""
-        if self._instead:
-            return self._instead.pop(0)
+        scripted = self._instead.pop(0) if self._instead else None
+        if scripted is not None:
+            return scripted
         results = [self._judge(message) for message in json.loads(request.body)]
         return array_answer(results)
 

@@ -11,7 +11,8 @@ _MOST_QUOTED = 200
 _TAKEN = frozenset({200, 201, 202})
 _REFUSED = frozenset({400, 409, 413, 422})
 # Between us and the daemon there may be a proxy, which says in its own words that it is down.
-_BUSY = frozenset({429, 502, 503, 504})
+_BUSY = frozenset({408, 429, 502, 503, 504})
+_NOT_TAKEN = frozenset({408, 429})  # the others may be said after a task was kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,9 @@ def _not_taken(reply: Reply, status: int, problem: Problem, task_id: str) -> Rej
     if status in _BUSY:
         detail = f"the daemon at {reply.address} cannot take tasks now ({status}){said}"
         wait = _seconds(reply.headers.get("retry-after", ""))
-        return Unanswered(detail, retry_after=wait, problem=problem)
+        return Unanswered(
+            detail, in_doubt=status not in _NOT_TAKEN, retry_after=wait, problem=problem
+        )
     detail = f"{reply.address} answered {status}{said}; is it the HTTP API of webhook_runner?"
     return Unanswered(detail, again=False, in_doubt=status not in range(300, 500), problem=problem)
 
