@@ -14,7 +14,7 @@ class EmbeddedSite:
 
     directory: Path
     receiver: Receiver
-    queue_lines: str = "concurrency = 50"
+    queue_lines: str = "concurrency = 10"
     api_port: int = field(default_factory=free_port)
 
     @property
@@ -28,7 +28,7 @@ class EmbeddedSite:
             f'server = "embedded:{self.directory / "queue.db"}"\n'
             f'base_url = "{self.receiver.url}"\n'
             f'[api]\nlisten = "127.0.0.1:{self.api_port}"\n'
-            f'[log]\nlevel = "debug"\nformat = "json"\n'
+            f'[log]\nlevel = "info"\nformat = "json"\n'
             f"[queues.default]\n{self.queue_lines}\n"
         )
 

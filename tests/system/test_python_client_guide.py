@@ -15,7 +15,9 @@ from tests.parts.receiver import Receiver
 pytestmark = pytest.mark.system
 
 GUIDE = (ROOT / "docs/guide/python-client.md").read_text()
-FIRST, AWAITED, MANY, FAILING = re.findall(r"^```python\n(.*?)^```", GUIDE, re.M | re.S)
+FIRST, AWAITED, MANY, FAILING = re.findall(
+    r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL
+)
 
 
 @pytest.fixture
