@@ -35,4 +35,4 @@ def serve(
 ) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C; SIGHUP reads the file anew."""
     overrides = {"log.level": log_level, "log.format": log_format}
-    raise typer.Exit(compose.serve(lambda: load(config, os.environ, overrides)))
+    raise typer.Exit(compose.serve(lambda: load(config, os.environ, overrides, to_serve=True)))

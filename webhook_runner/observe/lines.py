@@ -20,6 +20,7 @@ from webhook_runner.task.event import (
     ConfigReloaded,
     ConsumingChanged,
     DaemonDraining,
+    DaemonOnDefaults,
     DaemonReady,
     DaemonStarted,
     DaemonStopped,
@@ -49,7 +50,7 @@ Fields = dict[str, object]
 ArrivalEvent = TaskReceived | TaskForwarded | TaskScheduled | TaskDropped | TaskReleased
 AttemptEvent = AttemptStarted | AttemptFinished | RetryScheduled | TaskSucceeded | TaskFailed
 BrokerEvent = BrokerConnected | BrokerLost | BrokerBlocked | BrokerUnblocked | ConsumingChanged
-DaemonEvent = DaemonStarted | DaemonReady | DaemonDraining | DaemonStopped
+DaemonEvent = DaemonStarted | DaemonOnDefaults | DaemonReady | DaemonDraining | DaemonStopped
 OperatorEvent = TaskRejected | Warned | ConfigReloaded | ConfigRefused
 
 
@@ -131,7 +132,13 @@ class Renderer:
                 | ConsumingChanged()
             ):
                 return _of_broker(event)
-            case DaemonStarted() | DaemonReady() | DaemonDraining() | DaemonStopped():
+            case (
+                DaemonStarted()
+                | DaemonOnDefaults()
+                | DaemonReady()
+                | DaemonDraining()
+                | DaemonStopped()
+            ):
                 return _of_daemon(event)
 
     def _task(self, envelope: Envelope) -> Fields:
@@ -269,6 +276,9 @@ def _of_daemon(event: DaemonEvent) -> Line:
             fields: Fields = {"version": version, "config": clean(config), "broker": clean(broker)}
             fields |= {"listen": clean(listen), "queues": _texts(event.queues)}
             return Line(INFO, "daemon.started", fields)
+        case DaemonOnDefaults(queue_file=queue_file, tasks=tasks, trial=trial, onward=onward):
+            fields = {"queue_file": clean(queue_file), "tasks": tasks, "try": trial}
+            return Line(INFO, "daemon.first_run", {**fields, "onward": onward})
         case DaemonReady():
             return Line(INFO, "daemon.ready", {})
         case DaemonDraining(in_flight=in_flight, timeout=timeout):

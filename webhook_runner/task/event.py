@@ -156,6 +156,16 @@ class DaemonStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class DaemonOnDefaults:
+    """Nothing was configured; ``trial`` is a command to hand in a task at the URL ``tasks``."""
+
+    queue_file: str
+    tasks: str
+    trial: str
+    onward: str
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonReady:
     """Every configured queue is consumed."""
 
@@ -192,6 +202,7 @@ Event = (
     | ConfigReloaded
     | ConfigRefused
     | DaemonStarted
+    | DaemonOnDefaults
     | DaemonReady
     | DaemonDraining
     | DaemonStopped
