@@ -147,7 +147,8 @@ def _summary(stories: Sequence[Story], daemon: Daemon) -> int:
     requests = sum(len(story.requests) for story in stories)
     console.print(
         f"  {len(stories)} tasks, {requests} requests; attempts, order, times and roll-backs"
-        f" checked: {wrong or 'nothing'} wrong"
+        f" checked: {wrong or 'nothing'} wrong",
+        soft_wrap=True,
     )
     code = daemon.terminate()
     console.print(f"  the daemon drained and ended with exit code {code}")

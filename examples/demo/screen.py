@@ -60,9 +60,10 @@ class Screen:
         """Bring the table up to date, or print the lines that are new."""
         if self._live is not None:
             over = sum(story.over for story in stories)
+            progress = Table.grid(padding=(0, 1))
             bar = ProgressBar(total=len(stories), completed=over, width=BAR_WIDTH)
-            counted = f"{over} of {len(stories)} tasks have come to their end"
-            self._live.update(Group(self._table(stories), bar, counted), refresh=True)
+            progress.add_row(bar, f"{over} of {len(stories)} tasks have come to their end")
+            self._live.update(Group(self._table(stories), progress), refresh=True)
         elif not self.console.is_terminal:
             lines = sorted(line for story in stories for line in self._lines(story))
             for moment, line in lines[self._told :]:
@@ -83,11 +84,14 @@ class Screen:
             yield request.arrived_at, f"{name}: {_arrival(request)}"
         for event in story.events:
             if event["event"] in WORDS:
-                yield at(event["timestamp"]), f"{name}: {_said(event)}"
+                yield (
+                    at(event["timestamp"]),
+                    f"{name}: {_said(event, 'status', 'reason', 'delay_s', 'error')}",
+                )
 
     def _table(self, stories: Sequence[Story]) -> Table:
         table = Table(title_justify="left", expand=False)
-        for heading in ("task", "what arrived (seconds: request, attempt)", "verdict"):
+        for heading in ("task", "what arrived, after seconds", "what the daemon says"):
             table.add_column(heading, overflow="fold")
         for story in stories:
             arrived = [self._cell(request) for request in story.requests]
@@ -105,9 +109,8 @@ def _arrival(request: Request) -> str:
     return f"[cyan]{request.method} {escape(request.path)}[/] {what}"
 
 
-def _said(event: Event) -> str:
+def _said(event: Event, *names: str) -> str:
     word, style = WORDS[str(event["event"])]
-    names = ("status", "reason", "delay_s", "error")
     facts = [f"{name} {event[name]}" for name in names if name in event]
     return f"[{style}]{word}[/] {escape(', '.join(facts))}".rstrip()
 
@@ -117,6 +120,6 @@ def _verdict(story: Story) -> str:
         return f"[red]refused[/] {escape(story.handed.answer)}"
     told = [event for event in story.events if event["event"] in WORDS]
     last = told[-2:] if story.exhibit.rolled_back and story.end else told[-1:]
-    said = "\n".join(_said(event) for event in last)
+    said = "\n".join(_said(event, "status") for event in last)
     left = (story.next_at or 0) - time.time()
     return f"{said}\n[yellow]due in {left:.1f} s[/]" if left > 0 and not story.end else said
