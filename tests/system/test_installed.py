@@ -13,7 +13,7 @@ from tests.parts.daemon import ROOT, Daemon
 from tests.parts.ports import free_port
 from tests.parts.receiver import Receiver
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 
 def run(*command: str | Path) -> str:
