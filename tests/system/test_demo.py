@@ -50,20 +50,18 @@ def test_it_fails_when_the_time_is_too_short_for_what_it_promises() -> None:
 
 
 def test_it_stays_until_it_is_interrupted() -> None:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         DEMO, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, bufsize=1
-    )
-    assert process.stdout is not None
-    try:
+    ) as process:
+        assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
-        assert any("Ctrl-C ends it" in line for line in lines)
-        assert any("/v1/tasks" in line for line in lines)
-        process.send_signal(signal.SIGINT)
-        rest = process.stdout.read()
-    finally:
-        process.send_signal(signal.SIGINT)
-        code = process.wait(60)
-    assert code == 0
+        try:
+            assert any("Ctrl-C ends it" in line for line in lines)
+            assert any("/v1/tasks" in line for line in lines)
+        finally:
+            process.send_signal(signal.SIGINT)
+        rest = "".join(lines)
+        assert process.wait(60) == 0
     assert "the daemon drained and ended with exit code 0" in rest
 
 
