@@ -19,6 +19,8 @@ from webhook_runner.settings import (
     EgressSettings,
     QueueSettings,
     Settings,
+    host_and_port,
+    is_loopback,
 )
 
 
@@ -146,6 +148,10 @@ def doubts(settings: Settings) -> Iterator[Finding]:
         yield from _doubts_of_embedded(settings)
     elif settings.broker.ca_file and not any(url.startswith("amqps:") for url in settings.servers):
         yield Finding(("broker", "ca_file"), "not used: no server is amqps://", (("server",),))
+    listen = settings.api.listen
+    if listen and not is_loopback(host_and_port(listen)[0]):
+        text = f"whoever reaches {listen} can queue tasks and read what /metrics says"
+        yield Finding(("api", "listen"), f"{text}; let a firewall or a proxy choose who does")
 
 
 def _doubts_of_embedded(settings: Settings) -> Iterator[Finding]:
