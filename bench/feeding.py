@@ -52,24 +52,26 @@ class ApiDoor:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
 
     def publish(self, entries: Sequence[Entry]) -> bool:
-        body = json.dumps([each.task.message(each.sent_at) for each in entries])
-        connection = self._connection
-        if connection.sock is None:
+        body = json.dumps([each.task.message(each.sent_at) for each in entries]).encode()
+        if self._connection.sock is None:
             try:
-                connection.connect()
+                self._connection.connect()
             except OSError:
                 return False
         try:
-            connection.request("POST", "/v1/tasks", body, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            said = json.loads(answer.read())
+            said = json.loads(self.post(body))
         except (OSError, http.client.HTTPException):
-            connection.close()
+            self._connection.close()
             return True  # no answer: it may be there or not
         for entry, result in zip(entries, said.get("results", ()), strict=False):
             entry.accepted = result["status"] == 202
             entry.id = result.get("id", "")
         return True
+
+    def post(self, body: bytes) -> bytes:
+        """Send an array and return the answer. Raises OSError and HTTPException."""
+        self._connection.request("POST", "/v1/tasks", body, {"Content-Type": "application/json"})
+        return self._connection.getresponse().read()
 
     def close(self) -> None:
         self._connection.close()
