@@ -54,3 +54,16 @@ class Refuse(RefusedError):  # noqa: N818 - a word that extension authors read a
 
     def __init__(self, reason: str) -> None:
         super().__init__("extension", reason)
+
+
+class QueueFileError(Exception):
+    """The operator must act: the file of the embedded broker cannot be used.
+
+    Attributes:
+        code: the exit code of a daemon that ends by it.
+
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code

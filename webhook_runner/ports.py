@@ -143,6 +143,9 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None: ...
 
+    async def sleep_until(self, when: float) -> None:
+        """Sleep until the wall clock shows ``when`` or later, also when it is set meanwhile."""
+
 
 Dice = Callable[[], float]
 """A number in [0, 1) for jitter."""

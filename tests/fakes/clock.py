@@ -30,6 +30,10 @@ class FakeClock:
         heapq.heappush(self._sleepers, (wake, self._count, waiting))
         await waiting
 
+    async def sleep_until(self, when: float) -> None:
+        while self.now() < when:
+            await self.sleep(max(when - self.now(), 1e-6))
+
     async def advance(self, seconds: float) -> None:
         """Let time pass, waking every sleeper in order and letting it act."""
         await self._run(self._passed + seconds)

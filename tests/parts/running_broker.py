@@ -34,6 +34,10 @@ class WallClock:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    async def sleep_until(self, when: float) -> None:
+        while (wait := when - self.now()) > 0:  # noqa: ASYNC110 - the wall clock tells nobody
+            await asyncio.sleep(min(wait, 1.0))
+
 
 class Notes:
     """An observer whose notes can be waited for."""

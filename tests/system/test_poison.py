@@ -24,7 +24,7 @@ IMPATIENT = (
     sys.executable,
     "-c",
     (
-        "import sys; from webhook_runner.broker import poison; poison.WAIT_SECONDS = 1.5;"
+        "import sys; from webhook_runner.broker import apart; apart.WAIT_SECONDS = 1.5;"
         "from webhook_runner.policy import admission; admission.ALONE_WAIT = 0.2;"
         "admission.ALONE_TURN = 0.5;"
         "from webhook_runner.cli.app import main; sys.argv[1:] = ['serve']; main()"

@@ -11,7 +11,7 @@ from tests.parts import publisher
 from tests.parts.node import RabbitNode
 from tests.parts.running_broker import quick, running, start, until
 from tests.parts.tls import Tls
-from webhook_runner.broker import poison
+from webhook_runner.broker import apart
 from webhook_runner.broker.topology import definitions
 from webhook_runner.errors import TopologyError
 from webhook_runner.task.event import BrokerConnected, BrokerLost, ConsumingChanged, Warned
@@ -129,7 +129,7 @@ async def test_over_tls_both_sides_must_prove_themselves() -> None:
 async def test_a_message_that_ends_every_delivery_is_tried_alone_as_the_same_task(
     vhost_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(poison, "WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(apart, "WAIT_SECONDS", 0.5)
     async with running(vhost_url) as at_work:
         recorder = await at_work.consuming("q", settles=False)
         body = b'{"url": "http://a.example"}'

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from webhook_runner.broker.channel import Arrival, Outgoing
+from webhook_runner.broker.letter import death_marks, invalid_marks, shortened
 from webhook_runner.broker.topology import Topology
 from webhook_runner.ports import Delivery
 from webhook_runner.task.model import Envelope, HeaderValue, Message
@@ -17,8 +18,6 @@ ALONE = "wr-alone"
 _OURS = "wr-"
 _TRACE = "traceparent"
 _COUNT = "x-delivery-count"
-_SUMMARY_LIMIT = 8192
-_TEXT_LIMIT = 2048
 _FOREIGN_HEADERS_LIMIT = 32_768
 # These would be acted upon by the broker: routed again, or taken for its own history.
 _ACTED_UPON = frozenset(("cc", "bcc"))
@@ -89,17 +88,7 @@ def dead_letter(envelope: Envelope, summary: bytes, topology: Topology, died_at:
     """Build the dead letter; ``died_at`` is in epoch seconds."""
     queue = topology.dead(envelope.task.queue)
     plain = task_message(envelope, topology.work, queue)
-    failure = envelope.failure
-    headers = dict(plain.headers) | {
-        "wr-died": round(died_at * 1000),
-        "wr-attempts": failure.attempts if failure else envelope.attempt - 1,
-        "wr-reason": failure.reason if failure else "",
-        "wr-error": _text(failure.last_error if failure else envelope.last_error),
-        "wr-summary": summary[:_SUMMARY_LIMIT].decode("utf-8", "replace"),
-    }
-    status = failure.last_status if failure else envelope.last_status
-    if status is not None:
-        headers["wr-last-status"] = status
+    headers = dict(plain.headers) | death_marks(envelope, summary, died_at)
     return Outgoing(
         exchange=plain.exchange,
         key=plain.key,
@@ -113,10 +102,7 @@ def dead_letter(envelope: Envelope, summary: bytes, topology: Topology, died_at:
 def quarantined(delivery: Delivery, reason: str, explanation: str, topology: Topology) -> Outgoing:
     """Build the invalid message: every byte of it, and its properties, as they were."""
     arrival = handle_of(delivery).arrival
-    field, _, rest = explanation.partition(": ")
-    marks = {"wr-error": reason, "wr-source": delivery.queue, "wr-explanation": _text(explanation)}
-    if rest and " " not in field:
-        marks["wr-field"] = field
+    marks = invalid_marks(delivery.queue, reason, explanation)
     return Outgoing(
         exchange=topology.work,
         key=topology.invalid(delivery.queue),
@@ -174,4 +160,4 @@ def _harmless(headers: Mapping[str, object]) -> dict[str, object]:
 
 
 def _text(value: object) -> str:
-    return value[:_TEXT_LIMIT] if isinstance(value, str) else ""
+    return shortened(value) if isinstance(value, str) else ""

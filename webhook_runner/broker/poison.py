@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from uuid import uuid4
 
+from webhook_runner.broker.apart import set_apart, warning
 from webhook_runner.broker.channel import Arrival, Channel
 from webhook_runner.broker.message import delivery_of, quarantined, task_message
 from webhook_runner.broker.session import Session
@@ -12,15 +12,9 @@ from webhook_runner.broker.topology import slot_key
 from webhook_runner.broker.wheel import WheelDriver
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.policy.delay import Wheel
-from webhook_runner.ports import Delivery
-from webhook_runner.task.codec import Rules, decode
-from webhook_runner.task.event import Warned
 from webhook_runner.task.model import Envelope
 
-WAIT_SECONDS = 60.0
 PREFETCH = 50
-# The door has judged it already, or will when it comes back.
-_ANY = Rules(max_message_bytes=2**31, max_delay=1e11)
 
 
 class Poison:
@@ -64,7 +58,7 @@ class Poison:
         queue, exchange = _first_death(arrival.headers)
         delivery = delivery_of(arrival, queue or arrival.key, ours=exchange in self._topology.ours)
         try:
-            envelope = self._alone(delivery)
+            envelope = set_apart(delivery, self._clock.now())
         except InvalidTaskError as error:
             out = quarantined(delivery, error.reason, str(error), self._topology)
             await self._session.publish(out)
@@ -72,27 +66,8 @@ class Poison:
             await self._park(envelope)
         arrival.channel.ack(arrival.tag)
 
-    def _alone(self, delivery: Delivery) -> Envelope:
-        """Read the task again, as the same one. Raises InvalidTaskError."""
-        now = self._clock.now()
-        found = decode(
-            delivery.message, delivery.queue, now=now, rules=_ANY, make_id=lambda: uuid4().hex
-        ).envelope
-        return replace(
-            found,
-            alone=found.alone + 1,
-            gen=found.gen + 1,
-            due_at=max(found.due_at, now + WAIT_SECONDS * 2 ** min(found.alone, 3)),
-        )
-
     async def _park(self, envelope: Envelope) -> None:
-        self._session.around.observer.notice(
-            Warned(
-                f"poison {envelope.task.id}",
-                f"task {envelope.task.id} of queue {envelope.task.queue} has ended too many "
-                "deliveries without an outcome: it is tried once more, alone",
-            )
-        )
+        self._session.around.observer.notice(warning(envelope))
         slot = self._policy.place_next(envelope.due_at, self._clock.now())
         await self._wheel.prepare(slot.level)
         key = slot_key(slot.level, slot.position)

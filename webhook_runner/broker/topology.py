@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from webhook_runner.broker.apart import DELIVERY_LIMIT
 from webhook_runner.policy.delay import LEVELS, RING
 
 Argument = str | int
 
 # Big instead of -1 or nothing: -1 drops on 3.10 at the first return, nothing means 20 on 4.x.
 ENDLESS = 1_000_000
-# A task that kills its process is taken aside long before (max_redeliveries is at most 40).
-DELIVERY_LIMIT = 50
 
 
 @dataclass(frozen=True, slots=True)

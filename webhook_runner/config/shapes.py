@@ -6,6 +6,7 @@ from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from webhook_runner.dispatch.guard import parse_rule
 from webhook_runner.errors import InvalidTaskError
+from webhook_runner.settings import EMBEDDED
 from webhook_runner.task.header import check_headers
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -15,8 +16,8 @@ _LAST_PORT = 65535
 
 
 def broker_url_problem(url: str) -> str:
-    if url.startswith("embedded:"):
-        return "the embedded broker is not available in this version; write an amqp:// URL"
+    if url.startswith(EMBEDDED):
+        return ""
     parts = _split(url)
     if parts is None:
         return _BROKER_FORM

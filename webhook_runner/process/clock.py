@@ -10,6 +10,8 @@ from webhook_runner.ports import Dice
 
 _COUNTER_BITS = 12
 _TAIL_BITS = 62
+# A longer sleep would not notice that the wall clock was set.
+_LONGEST_NAP = 1.0
 
 
 class SystemClock:
@@ -23,6 +25,10 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    async def sleep_until(self, when: float) -> None:
+        while (wait := when - time.time()) > 0:  # noqa: ASYNC110 - the wall clock tells nobody
+            await asyncio.sleep(min(wait, _LONGEST_NAP))
 
 
 def dice() -> Dice:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from webhook_runner import __version__
+from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.config.loader import Loaded
 from webhook_runner.dispatch.extend import ExtendingDispatcher
@@ -20,7 +21,7 @@ from webhook_runner.observe.fanout import Fanout
 from webhook_runner.observe.log import LogObserver, configure
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.redact import Redaction, clean
-from webhook_runner.ports import Broker, Dispatcher
+from webhook_runner.ports import Broker, Clock, Dispatcher, Observer
 from webhook_runner.process.clock import SystemClock, dice, task_id
 from webhook_runner.process.daemon import Daemon, Parts
 from webhook_runner.process.extensions import load_extensions
@@ -53,16 +54,14 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     log = LogObserver(configure(settings.log, redaction=redaction), metadata=settings.log.metadata)
     metrics = MetricsObserver(__version__, settings.queues)
     observer = Fanout(log, metrics, bell)
-    rabbit = RabbitBroker(
-        settings.broker, settings.servers, tuple(settings.queues), clock, observer
-    )
+    broker = _broker(settings, clock, observer)
     http = HttpDispatcher(settings.egress)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
 
     metrics.watch(
         "scheduled",
-        "Tasks that wait in the delay wheel, as of the last sweep.",
-        rabbit.scheduled,
+        "Tasks that wait for their time, as of a moment ago.",
+        broker.scheduled,
     )
 
     def adopt(fresh: Settings) -> None:
@@ -73,11 +72,18 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
             http.configure(name, queue.concurrency)
 
     adopt(settings)
-    broker, dispatcher = _armed(rabbit, extending)
+    broker, dispatcher = _armed(broker, extending)
     queues = Queues(settings, broker, dispatcher, observer, clock, dice(), task_id)
     parts = Parts(broker, dispatcher, queues, observer, metrics, bell, Notifier())
     _introduce(loaded, observer)
     return Daemon(settings, parts, reread, adopt)
+
+
+def _broker(settings: Settings, clock: Clock, observer: Observer) -> Broker:
+    if settings.queue_file:
+        return EmbeddedBroker(settings.queue_file, clock, observer)
+    queues = tuple(settings.queues)
+    return RabbitBroker(settings.broker, settings.servers, queues, clock, observer)
 
 
 def _introduce(loaded: Loaded, observer: Fanout) -> None:

@@ -10,7 +10,7 @@ from webhook_runner.api.health import Readiness
 from webhook_runner.api.server import HealthServer
 from webhook_runner.config.loader import Loaded
 from webhook_runner.engine.queues import Queues
-from webhook_runner.errors import ConfigError, TopologyError
+from webhook_runner.errors import ConfigError, QueueFileError, TopologyError
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.ports import Broker, Dispatcher, Observer
 from webhook_runner.process.notify import Notifier
@@ -91,6 +91,9 @@ class Daemon:
         except TopologyError as error:
             self._parts.observer.notice(Warned("topology", str(error)))
             return TOPOLOGY_WRONG
+        except QueueFileError as error:
+            self._parts.observer.notice(Warned("queue file", str(error)))
+            return error.code
         finally:
             for task in (*running, stopping):
                 task.cancel()

@@ -162,10 +162,6 @@ ROWS = [
         "t.ini:2: [broker] ca_file: $CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=",
     ),
     # broker urls
-    (
-        'server = "embedded:/x"',
-        "t.ini:1: server: the embedded broker is not available in this version; write an amqp:// URL",
-    ),
     ('server = "http://h/"', f"t.ini:1: server: the scheme 'http' is no broker's; {URL}"),
     ('server = "localhost"', f"t.ini:1: server: the scheme '' is no broker's; {URL}"),
     ('server = "amqp:///x"', f"t.ini:1: server: no host; {URL}"),

@@ -1,0 +1,169 @@
+"""The broker port over one SQLite file: a machine's own broker, with nothing to install."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from webhook_runner.broker.apart import DELIVERY_LIMIT, set_apart, warning
+from webhook_runner.broker.batch import AT_ONCE, Entry, Letter
+from webhook_runner.broker.dealer import Dealer, handle_of
+from webhook_runner.broker.group_commit import GroupCommit
+from webhook_runner.broker.letter import death_marks, invalid_marks
+from webhook_runner.broker.queue_file import MEMORY, QueueFile
+from webhook_runner.broker.record import entry_of, entry_of_message
+from webhook_runner.errors import InvalidTaskError
+from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Observer
+from webhook_runner.task.event import (
+    BrokerBlocked,
+    BrokerConnected,
+    BrokerUnblocked,
+    ConsumingChanged,
+)
+from webhook_runner.task.model import Envelope, Message
+from webhook_runner.task.progress import due_milliseconds
+
+
+class EmbeddedBroker:
+    """See `webhook_runner.ports.Broker`. ``path`` may be ``:memory:``: then nothing outlives it."""
+
+    def __init__(self, path: str, clock: Clock, observer: Observer) -> None:
+        self._path = path
+        self._clock = clock
+        self._observer = observer
+        self._commits = GroupCommit(clock, self._tell, thread=path != MEMORY)
+        self._dealer = Dealer(self._commits, clock, self._receive)
+        self._file: QueueFile | None = None
+        self._writable = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._apart: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Work until cancelled or drained.
+
+        Raises:
+            QueueFileError: the file cannot be used, or is damaged.
+
+        """
+        self._file = await self._commits.open(self._path)
+        self._observer.notice(BrokerConnected(self._path, "embedded"))
+        self._writable.set()
+        self._dealer.open(self._file.owner)
+        writing = asyncio.ensure_future(self._commits.run(self._file))
+        drained = asyncio.ensure_future(self._drained.wait())
+        try:
+            await asyncio.wait((writing, drained), return_when=asyncio.FIRST_COMPLETED)
+            if writing.done():
+                writing.result()
+        finally:
+            await self._close(self._file, {writing, drained, *self._apart})
+
+    async def serve(self, queues: tuple[str, ...]) -> None:
+        """Do nothing: a queue is there as soon as it holds something."""
+
+    async def consume(self, queue: str, consumer: Consumer, prefetch: int) -> None:
+        if queue not in self._dealer.queues:
+            self._observer.notice(ConsumingChanged(queue, consuming=True))
+        self._dealer.subscribe(queue, consumer, prefetch)
+
+    async def stop_consuming(self, queue: str) -> None:
+        if queue in self._dealer.queues:
+            self._dealer.unsubscribe(queue)
+            self._observer.notice(ConsumingChanged(queue, consuming=False, why="stopped"))
+
+    async def submit(self, queue: str, message: Message) -> None:
+        """Take a message as an application wrote it; it is judged when it is handed over."""
+        await self._publish(entry_of_message(queue, message))
+
+    async def enqueue(self, envelope: Envelope) -> None:
+        await self._publish(entry_of(envelope, AT_ONCE))
+
+    async def park(self, envelope: Envelope) -> None:
+        due = due_milliseconds(envelope.due_at)
+        await self._publish(entry_of(envelope, max(due, AT_ONCE + 1)))
+
+    async def bury(self, envelope: Envelope, summary: bytes) -> None:
+        now = self._clock.now()
+        entry = entry_of(envelope, AT_ONCE, death_marks(envelope, summary, now))
+        await self._commits.publish(Letter(entry, round(now * 1000), is_dead=True))
+
+    async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
+        message, queue = delivery.message, delivery.queue
+        headers = {**message.headers, **invalid_marks(queue, reason, explanation)}
+        entry = entry_of_message(queue, message, headers)
+        at = round(self._clock.now() * 1000)
+        await self._commits.publish(Letter(entry, at, is_dead=False))
+
+    async def ack(self, delivery: Delivery) -> bool:
+        handle = handle_of(delivery)
+        if handle.settled or self.is_lost(delivery):
+            return False
+        await self._dealer.ack(handle)
+        return True
+
+    async def release(self, delivery: Delivery) -> None:
+        handle = handle_of(delivery)
+        if not (handle.settled or self.is_lost(delivery)):
+            await self._dealer.release(handle)
+
+    def is_lost(self, delivery: Delivery) -> bool:
+        return self._file is None or handle_of(delivery).owner != self._file.owner
+
+    async def writable(self) -> None:
+        await self._writable.wait()
+
+    def state(self) -> BrokerState:
+        is_open = self._file is not None
+        return BrokerState(
+            is_open, self._commits.trouble, self._dealer.queues if is_open else frozenset()
+        )
+
+    def scheduled(self) -> int:
+        return self._file.scheduled if self._file else 0
+
+    async def drain(self) -> None:
+        self._dealer.close()
+        if self._file is not None:
+            await self._commits.flush()
+        self._drained.set()
+
+    async def _publish(self, entry: Entry) -> None:
+        await self._commits.publish(entry)
+        self._dealer.has_more(entry.queue, entry.due)
+
+    def _receive(self, consumer: Consumer, delivery: Delivery) -> None:
+        if delivery.redeliveries <= DELIVERY_LIMIT:
+            consumer.receive(delivery)
+        else:
+            self._spawn(self._set_apart(delivery))
+
+    async def _set_apart(self, delivery: Delivery) -> None:
+        try:
+            envelope = set_apart(delivery, self._clock.now())
+        except InvalidTaskError as error:
+            await self.quarantine(delivery, error.reason, str(error))
+        else:
+            self._observer.notice(warning(envelope))
+            await self.park(envelope)
+        await self.ack(delivery)
+
+    def _tell(self, trouble: str) -> None:
+        if trouble:
+            self._writable.clear()
+            self._observer.notice(BrokerBlocked(trouble))
+        else:
+            self._writable.set()
+            self._observer.notice(BrokerUnblocked())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._apart.add(task)
+        task.add_done_callback(self._apart.discard)
+
+    async def _close(self, file: QueueFile, running: set[asyncio.Task[Any]]) -> None:
+        self._file = None
+        self._writable.clear()
+        self._dealer.close()
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.shield(self._commits.close(file))

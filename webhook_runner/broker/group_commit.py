@@ -1,0 +1,134 @@
+"""Group commit: whatever is asked of the queue file during one commit goes into the next."""
+
+import asyncio
+import sqlite3
+from asyncio import Future
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from webhook_runner.broker.batch import Batch, Claim, Claimed, Publish, Settle
+from webhook_runner.broker.queue_file import QueueFile, explained, is_passing
+from webhook_runner.errors import QueueFileError
+from webhook_runner.ports import Clock
+
+T = TypeVar("T")
+RETRY_SECONDS = 1.0
+DAMAGED = 74
+
+
+class GroupCommit:
+    """Writes batches, in a thread of its own or (``thread`` False) in the event loop.
+
+    ``tell`` is called with the reason when nothing can be written, and with "" when it can again;
+    what waits meanwhile is kept and tried every second.
+    """
+
+    def __init__(self, clock: Clock, tell: Callable[[str], None], *, thread: bool) -> None:
+        self._clock = clock
+        self._tell = tell
+        self._thread = ThreadPoolExecutor(1, "queue-file") if thread else None
+        self._next = Batch()
+        self._wanted = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.trouble = ""
+
+    def publish(self, what: Publish) -> Future[None]:
+        """Ask for a publish. Cancelled before it is tried anew, it is not made."""
+        committed = self._want()
+        self._next.publishes[committed] = what
+        return committed
+
+    def settle(self, what: Settle) -> Future[None]:
+        committed = self._want()
+        self._next.settles[committed] = what
+        return committed
+
+    def claim(self, what: Claim) -> Future[Claimed]:
+        self._want()
+        found: Future[Claimed] = asyncio.get_running_loop().create_future()
+        self._next.claims[found] = what
+        return found
+
+    async def open(self, path: str) -> QueueFile:
+        """Open the file. Raises QueueFileError."""
+        return await self._call(lambda: QueueFile.open(path))
+
+    async def run(self, file: QueueFile) -> None:
+        """Write until cancelled. Raises QueueFileError when the file is beyond hope."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            batch, self._next = self._next, Batch()
+            await self._write(file, batch)
+            while self.trouble:
+                await self._clock.sleep(RETRY_SECONDS)
+                await self._try_again(file)
+            await asyncio.sleep(0)  # who got what it claimed may give it back
+            if not self._next:
+                self._idle.set()
+
+    async def flush(self) -> None:
+        """Wait until nothing waits to be written."""
+        await self._idle.wait()
+
+    async def close(self, file: QueueFile) -> None:
+        await self._call(file.close)
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+
+    def _want(self) -> Future[None]:
+        self._idle.clear()
+        self._wanted.set()
+        return asyncio.get_running_loop().create_future()
+
+    async def _try_again(self, file: QueueFile) -> None:
+        """Try first what makes room, then what needs it; nothing to do: see whether it could be."""
+        batch, self._next = self._next, Batch()
+        settling, publishing = batch.parts()
+        if settling:
+            await self._write(file, settling)
+        if publishing:
+            await self._write(file, publishing)
+        elif not settling:
+            await self._probe(file)
+
+    async def _probe(self, file: QueueFile) -> None:
+        try:
+            await self._call(file.probe)
+        except sqlite3.Error as error:
+            self._meet(error)
+        else:
+            self._say("")
+
+    async def _write(self, file: QueueFile, batch: Batch) -> None:
+        try:
+            claimed = await self._call(lambda: file.write(batch))
+        except sqlite3.Error as error:
+            self._next = batch.before(self._next)
+            self._meet(error)
+            return
+        if batch.publishes or not self.trouble:
+            self._say("")
+        for waiting in (*batch.publishes, *batch.settles):
+            if not waiting.done():
+                waiting.set_result(None)
+        for claim, found in zip(batch.claims, claimed, strict=True):
+            claim.set_result(found)
+
+    def _meet(self, error: sqlite3.Error) -> None:
+        """Wait for better times, or give up. Raises QueueFileError."""
+        if not is_passing(error):
+            raise QueueFileError(f"queue file: {explained(error)}", DAMAGED) from error
+        self._say(explained(error))
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            self._tell(trouble)
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        if self._thread is None:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -1,0 +1,39 @@
+"""What is written on a message that is set aside: why a task is dead, why a message is invalid."""
+
+from webhook_runner.task.model import Envelope, HeaderValue
+
+_SUMMARY_LIMIT = 8192
+_TEXT_LIMIT = 2048
+
+
+def death_marks(envelope: Envelope, summary: bytes, died_at: float) -> dict[str, HeaderValue]:
+    """Return the headers of a dead letter beside its progress; ``died_at`` in epoch seconds."""
+    failure = envelope.failure
+    marks: dict[str, HeaderValue] = {
+        "wr-died": round(died_at * 1000),
+        "wr-attempts": failure.attempts if failure else envelope.attempt - 1,
+        "wr-reason": failure.reason if failure else "",
+        "wr-error": shortened(failure.last_error if failure else envelope.last_error),
+        "wr-summary": summary[:_SUMMARY_LIMIT].decode("utf-8", "replace"),
+    }
+    status = failure.last_status if failure else envelope.last_status
+    if status is not None:
+        marks["wr-last-status"] = status
+    return marks
+
+
+def invalid_marks(queue: str, reason: str, explanation: str) -> dict[str, HeaderValue]:
+    """Return the headers of an invalid message that came by ``queue``."""
+    marks: dict[str, HeaderValue] = {
+        "wr-error": reason,
+        "wr-source": queue,
+        "wr-explanation": shortened(explanation),
+    }
+    field, _, rest = explanation.partition(": ")
+    if rest and " " not in field:
+        marks["wr-field"] = field
+    return marks
+
+
+def shortened(text: str) -> str:
+    return text[:_TEXT_LIMIT]
