@@ -23,13 +23,28 @@ _LOOK_AGAIN_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """One run: tasks a second, microseconds of the daemon's CPU for each, its share of its core.
+
+    A share well below 1 when the tasks are already queued: others used that core.
+    """
+
+    per_second: float
+    cpu_us: float
+
+    @property
+    def share(self) -> float:
+        return self.per_second * self.cpu_us / 1e6
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
-    """Tasks a second, and microseconds of the daemon's CPU for each; the median of all runs."""
+    """The median of all runs, and of those the one with the greatest pace."""
 
     name: str
     per_second: float
     cpu_us: float
-    runs: tuple[float, ...]
+    best: Pace
 
 
 @dataclass(slots=True)
@@ -44,8 +59,8 @@ class Reading:
 def measure_rates(directory: Path, tasks: int, runs: int) -> tuple[Rate, ...]:
     """Measure both ways in turn, so that what disturbs one run does not disturb one way only."""
     os.sched_setaffinity(0, {OTHERS_CPU})
-    found: dict[str, list[tuple[float, float]]] = {"by the API": [], "already queued": []}
-    ways: dict[str, Callable[[Path, int], tuple[float, float]]] = {
+    found: dict[str, list[Pace]] = {"by the API": [], "already queued": []}
+    ways: dict[str, Callable[[Path, int], Pace]] = {
         "by the API": _by_api,
         "already queued": _already_queued,
     }
@@ -54,17 +69,21 @@ def measure_rates(directory: Path, tasks: int, runs: int) -> tuple[Rate, ...]:
             place = directory / f"{name.replace(' ', '-')}-{number}"
             place.mkdir()
             found[name].append(measure(place, tasks))
-            per_second, cpu_us = found[name][-1]
-            print(f"{name}: {per_second:.0f} tasks/s, {cpu_us:.0f} us of CPU each", flush=True)
+            print(f"{name}: {_told(found[name][-1])}", flush=True)
     return tuple(_summary(name, each) for name, each in found.items())
 
 
-def _summary(name: str, found: list[tuple[float, float]]) -> Rate:
-    rates = tuple(each[0] for each in found)
-    return Rate(name, median(rates), median(each[1] for each in found), rates)
+def _told(pace: Pace) -> str:
+    figures = f"{pace.per_second:.0f} tasks/s, {pace.cpu_us:.0f} us of CPU each"
+    return f"{figures}, {pace.share:.0%} of its core"
 
 
-def _by_api(directory: Path, tasks: int) -> tuple[float, float]:
+def _summary(name: str, found: list[Pace]) -> Rate:
+    best = max(found, key=lambda pace: pace.per_second)
+    return Rate(name, median(p.per_second for p in found), median(p.cpu_us for p in found), best)
+
+
+def _by_api(directory: Path, tasks: int) -> Pace:
     port = free_port()
     bodies = [
         b"[" + b",".join(body(number) for number in range(first, min(first + _BATCH, tasks))) + b"]"
@@ -89,7 +108,7 @@ def _must_be_accepted(answer: bytes) -> None:
         raise RuntimeError(f"not accepted: {refused[0]}")
 
 
-def _already_queued(directory: Path, tasks: int) -> tuple[float, float]:
+def _already_queued(directory: Path, tasks: int) -> Pace:
     fill(directory / "queue.db", queued(range(tasks)))
     with Receiving(directory, cpus=(OTHERS_CPU,)) as receiver:
         config = config_for(f"embedded:{directory}/queue.db", receiver.url)
@@ -99,11 +118,11 @@ def _already_queued(directory: Path, tasks: int) -> tuple[float, float]:
             return _until(receiver, daemon, began, tasks)
 
 
-def _until(receiver: Receiving, daemon: Served, began: Reading, tasks: int) -> tuple[float, float]:
+def _until(receiver: Receiving, daemon: Served, began: Reading, tasks: int) -> Pace:
     ended = _reached(receiver, daemon, tasks)
     daemon.terminate()
     done = ended.done - began.done
-    return done / (ended.at - began.at), (ended.cpu - began.cpu) * 1e6 / done
+    return Pace(done / (ended.at - began.at), (ended.cpu - began.cpu) * 1e6 / done)
 
 
 def _reached(receiver: Receiving, daemon: Served, tasks: int) -> Reading:

@@ -8,7 +8,7 @@ from rich.console import Console
 from bench.crashes import Run, carry_out, embedded, rabbitmq
 from tests.parts.node import RabbitNode
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 SEED = 20_261_122
 
