@@ -24,8 +24,8 @@ def test_no_task_is_lost_over_twenty_kills_on_the_embedded_broker(tmp_path: Path
 
 
 @pytest.mark.rabbitmq
-def test_no_task_is_lost_over_ten_kills_on_rabbitmq(tmp_path: Path, node: RabbitNode) -> None:
-    run = Run("rabbitmq", tasks=1000, kills=10, seed=SEED)
+def test_no_task_is_lost_over_six_kills_on_rabbitmq(tmp_path: Path, node: RabbitNode) -> None:
+    run = Run("rabbitmq", tasks=600, kills=6, seed=SEED)
 
     with rabbitmq(tmp_path, node) as ground:
         findings = carry_out(run, ground, tmp_path, Console(quiet=True))
