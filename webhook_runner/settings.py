@@ -1,5 +1,6 @@
 """Every knob: one strict, frozen tree with defaults and units. Parsing lives in config/."""
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -15,6 +16,22 @@ SuccessCodes = Annotated[Codes, BeforeValidator(parse_codes)]
 Delays = Annotated[tuple[float, ...], BeforeValidator(parse_seconds_list)]
 Positive = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(pattern=QUEUE_NAME)]
+
+
+def host_and_port(text: str) -> tuple[str, str]:
+    """Return the parts of ``box:80``, ``[::1]:80`` or ``box``; the port may be missing."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, ""
+    return host.removeprefix("[").removesuffix("]"), port
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 class Section(BaseModel):

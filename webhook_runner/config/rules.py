@@ -11,7 +11,13 @@ from webhook_runner.config.shapes import (
     proxy_problem,
     rule_problem,
 )
-from webhook_runner.settings import EgressSettings, QueueSettings, Settings
+from webhook_runner.settings import (
+    EgressSettings,
+    QueueSettings,
+    Settings,
+    host_and_port,
+    is_loopback,
+)
 
 
 def broken_rules(settings: Settings) -> Iterator[Finding]:
@@ -129,3 +135,7 @@ def doubts(settings: Settings) -> Iterator[Finding]:
             )
     if settings.broker.ca_file and not any(url.startswith("amqps:") for url in settings.servers):
         yield Finding(("broker", "ca_file"), "not used: no server is amqps://", (("server",),))
+    listen = settings.api.listen
+    if listen and not is_loopback(host_and_port(listen)[0]):
+        text = f"whoever reaches {listen} can queue tasks and read what /metrics says"
+        yield Finding(("api", "listen"), f"{text}; let a firewall or a proxy choose who does")

@@ -25,10 +25,12 @@ from webhook_runner.task.event import (
     DaemonStopped,
     Event,
     RetryScheduled,
+    TaskAccepted,
     TaskDropped,
     TaskFailed,
     TaskForwarded,
     TaskReceived,
+    TaskRefused,
     TaskRejected,
     TaskReleased,
     TaskScheduled,
@@ -46,11 +48,13 @@ from webhook_runner.task.outcome import (
 )
 
 Fields = dict[str, object]
-ArrivalEvent = TaskReceived | TaskForwarded | TaskScheduled | TaskDropped | TaskReleased
+ArrivalEvent = (
+    TaskAccepted | TaskReceived | TaskForwarded | TaskScheduled | TaskDropped | TaskReleased
+)
 AttemptEvent = AttemptStarted | AttemptFinished | RetryScheduled | TaskSucceeded | TaskFailed
 BrokerEvent = BrokerConnected | BrokerLost | BrokerBlocked | BrokerUnblocked | ConsumingChanged
 DaemonEvent = DaemonStarted | DaemonReady | DaemonDraining | DaemonStopped
-OperatorEvent = TaskRejected | Warned | ConfigReloaded | ConfigRefused
+OperatorEvent = TaskRejected | TaskRefused | Warned | ConfigReloaded | ConfigRefused
 
 
 class Line(NamedTuple):
@@ -118,10 +122,15 @@ class Renderer:
             ):
                 return self._of_attempt(event)
             case (
-                TaskReceived() | TaskForwarded() | TaskScheduled() | TaskDropped() | TaskReleased()
+                TaskAccepted()
+                | TaskReceived()
+                | TaskForwarded()
+                | TaskScheduled()
+                | TaskDropped()
+                | TaskReleased()
             ):
                 return self._of_arrival(event)
-            case TaskRejected() | Warned() | ConfigReloaded() | ConfigRefused():
+            case TaskRejected() | TaskRefused() | Warned() | ConfigReloaded() | ConfigRefused():
                 return _for_operator(event)
             case (
                 BrokerConnected()
@@ -152,6 +161,8 @@ class Renderer:
     def _of_arrival(self, event: ArrivalEvent) -> Line:
         fields = self._task(event.envelope)
         match event:
+            case TaskAccepted(envelope=envelope):
+                return Line(DEBUG, "task.accepted", {**fields, "url": clean(envelope.task.url)})
             case TaskReceived(envelope=envelope, redeliveries=redeliveries):
                 fields["url"] = clean(envelope.task.url)
                 if redeliveries:
@@ -224,21 +235,28 @@ def _metadata(raw: bytes) -> object:
         return "unreadable"
 
 
+def _of_misfit(event: TaskRejected | TaskRefused) -> Line:
+    fields: Fields = {"queue": clean(event.queue), "reason": clean(event.reason)}
+    fields["error"] = clean(event.explanation)
+    if event.field:
+        fields["field"] = clean(event.field)
+    match event:
+        case TaskRejected(task_id=task_id):
+            known = {"task_id": clean(task_id)} if task_id else {}
+            return Line(WARNING, "task.rejected", {**fields, **known})
+        case TaskRefused():
+            return Line(DEBUG, "task.refused", fields)
+
+
 def _for_operator(event: OperatorEvent) -> Line:
     match event:
-        case TaskRejected(queue=queue, reason=reason, explanation=explanation):
-            fields: Fields = {"queue": clean(queue), "reason": clean(reason)}
-            fields |= {"error": clean(explanation)}
-            if event.field:
-                fields["field"] = clean(event.field)
-            if event.task_id:
-                fields["task_id"] = clean(event.task_id)
-            return Line(WARNING, "task.rejected", fields)
+        case TaskRejected() | TaskRefused():
+            return _of_misfit(event)
         case Warned(about=about, text=text):
             return Line(WARNING, "warning", {"about": clean(about), "text": clean(text)})
         case ConfigReloaded(changes=changes, need_restart=need_restart):
             level = WARNING if need_restart else INFO
-            fields = {"changes": _texts(changes), "need_restart": _texts(need_restart)}
+            fields: Fields = {"changes": _texts(changes), "need_restart": _texts(need_restart)}
             return Line(level, "config.reloaded", fields)
         case ConfigRefused(problems=problems):
             return Line(ERROR, "config.refused", {"problems": _texts(problems)})

@@ -7,6 +7,23 @@ from webhook_runner.task.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
+class TaskAccepted:
+    """A task came in by HTTP and is kept by the broker: whoever asked was promised it."""
+
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRefused:
+    """A task that came by HTTP was not taken, and who asked was told why. Nothing was set aside."""
+
+    queue: str
+    reason: str
+    explanation: str
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskReceived:
     """A valid delivery arrived; ``redeliveries`` counts earlier ones without an outcome."""
 
@@ -172,7 +189,9 @@ class DaemonStopped:
 
 
 Event = (
-    TaskReceived
+    TaskAccepted
+    | TaskRefused
+    | TaskReceived
     | TaskRejected
     | TaskForwarded
     | TaskScheduled

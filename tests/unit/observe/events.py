@@ -19,10 +19,12 @@ from webhook_runner.task.event import (
     DaemonStopped,
     Event,
     RetryScheduled,
+    TaskAccepted,
     TaskDropped,
     TaskFailed,
     TaskForwarded,
     TaskReceived,
+    TaskRefused,
     TaskRejected,
     TaskReleased,
     TaskScheduled,
@@ -63,6 +65,8 @@ UNREACHABLE = Unreachable(Trouble.RESET, f"header 'Bearer {CANARY}-header' at {U
 TEXT = f"cannot use {URL}\nsecond line with {SECRET}"
 
 ONE_OF_EACH: tuple[Event, ...] = (
+    TaskAccepted(ENVELOPE),
+    TaskRefused("default", "bad_url", TEXT, "url"),
     TaskReceived(ENVELOPE, 0),
     TaskReceived(ENVELOPE, 3),
     TaskRejected("default", "not_json", TEXT, "url", "task-1"),
