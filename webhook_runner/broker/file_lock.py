@@ -38,8 +38,8 @@ class FileLock:
             pid = file.read(20).decode(errors="replace").strip()
             file.close()
             raise QueueFileError(
-                f"queue file {path}: {f'process {pid}' if pid else 'a process'} has it; one daemon owns a queue file: "
-                "stop that one, or name another file",
+                f"queue file {path}: process {pid or '(unknown)'} has it; one daemon owns a queue "
+                "file: stop that one, or name another file",
                 TAKEN,
             ) from None
         except OSError as error:
