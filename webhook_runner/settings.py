@@ -145,5 +145,6 @@ class Settings(Section):
     @property
     def queue_file(self) -> str:
         """The file of the embedded broker, ``:memory:`` for none; "" when RabbitMQ is used."""
-        first = self.servers[0]
-        return first.removeprefix(EMBEDDED) if first.startswith(EMBEDDED) else ""
+        if isinstance(self.server, str) and self.server.startswith(EMBEDDED):
+            return self.server.removeprefix(EMBEDDED)
+        return ""

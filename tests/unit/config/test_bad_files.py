@@ -70,7 +70,7 @@ ROWS = [
     ),
     (
         "server = 5",
-        't.ini:1: server: a whole number: write a string such as "amqp://user:password@host:5672/", or a list of them',
+        't.ini:1: server: a whole number: write a string such as "amqp://user:password@host:5672/", or a list of them, or "embedded:/var/lib/webhook-runner/queue.db"',
     ),
     (
         Q + "headers = {A = 5}",
