@@ -1,5 +1,6 @@
 """Every knob: one strict, frozen tree with defaults and units. Parsing lives in config/."""
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -15,6 +16,22 @@ SuccessCodes = Annotated[Codes, BeforeValidator(parse_codes)]
 Delays = Annotated[tuple[float, ...], BeforeValidator(parse_seconds_list)]
 Positive = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(pattern=QUEUE_NAME)]
+
+
+def host_and_port(text: str) -> tuple[str, str]:
+    """Return the parts of ``box:80``, ``[::1]:80`` or ``box``; the port may be missing."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, ""
+    return host.removeprefix("[").removesuffix("]"), port
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 class Section(BaseModel):
@@ -90,6 +107,10 @@ class EgressSettings(Section):
     no_proxy: tuple[str, ...] = ()
 
 
+class PerformanceSettings(Section):
+    http: Literal["lean", "httpx2"] = "lean"
+
+
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console", "logfmt"] = "auto"
@@ -111,6 +132,7 @@ class Settings(Section):
     broker: BrokerSettings = BrokerSettings()
     api: ApiSettings = ApiSettings()
     egress: EgressSettings = EgressSettings()
+    performance: PerformanceSettings = PerformanceSettings()
     log: LogSettings = LogSettings()
     queues: Mapping[Name, QueueSettings] = Field(
         default_factory=lambda: {"default": QueueSettings()}, min_length=1
@@ -123,5 +145,6 @@ class Settings(Section):
     @property
     def queue_file(self) -> str:
         """The file of the embedded broker, ``:memory:`` for none; "" when RabbitMQ is used."""
-        first = self.servers[0]
-        return first.removeprefix(EMBEDDED) if first.startswith(EMBEDDED) else ""
+        if isinstance(self.server, str) and self.server.startswith(EMBEDDED):
+            return self.server.removeprefix(EMBEDDED)
+        return ""

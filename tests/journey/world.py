@@ -13,6 +13,7 @@ from tests.fakes.dispatcher import ScriptedDispatcher
 from tests.fakes.observer import RecordingObserver
 from webhook_runner.engine.consumer import QueueConsumer
 from webhook_runner.engine.executor import Executor
+from webhook_runner.engine.intake import Intake
 from webhook_runner.engine.lane import Lane
 from webhook_runner.engine.reception import Reception
 from webhook_runner.settings import QueueSettings, Settings
@@ -46,6 +47,7 @@ class World:
         reception = Reception(
             self.settings, self.lanes, self.clock, self.observer, lambda: f"made-{next(self.ids)}"
         )
+        self.intake = Intake(reception, self.broker, self.observer, self.clock)
         self.executor = Executor(
             self.lanes,
             reception,

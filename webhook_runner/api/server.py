@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -11,10 +13,15 @@ from fastapi import FastAPI
 from webhook_runner import __version__
 from webhook_runner.api.health import Readiness, health_routes
 from webhook_runner.api.problem import answer_with_problems
+from webhook_runner.api.schema import SCHEMAS
+from webhook_runner.api.tasks import task_routes
+from webhook_runner.api.visitors import Doorkeeper
+from webhook_runner.engine.intake import Intake
 from webhook_runner.errors import ConfigError
+from webhook_runner.settings import host_and_port
 
 _BACKLOG = 128
-_MOST_CONNECTIONS = 200
+_MOST_CONNECTIONS = 500
 _LAST_ANSWERS_SECONDS = 2
 
 
@@ -25,8 +32,26 @@ class _Server(uvicorn.Server):
         yield
 
 
-def make_app(readiness: Callable[[], Readiness], metrics: Callable[[], bytes]) -> FastAPI:
-    app = FastAPI(
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the API lets one see and do. The first two are asked anew for each request."""
+
+    readiness: Callable[[], Readiness]
+    metrics: Callable[[], bytes]
+    intake: Intake
+
+
+class _Api(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """Add the shapes that no route hands to the framework."""
+        told = super().openapi()
+        told.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
+        return told
+
+
+def make_app(served: Served, listen: str) -> FastAPI:
+    """Return the application; ``listen`` says under which names it may be asked."""
+    app = _Api(
         title="webhook_runner",
         version=__version__,
         docs_url=None,
@@ -34,7 +59,9 @@ def make_app(readiness: Callable[[], Readiness], metrics: Callable[[], bytes]) -
         swagger_ui_oauth2_redirect_url=None,
     )
     answer_with_problems(app)
-    app.include_router(health_routes(readiness, metrics))
+    app.include_router(health_routes(served.readiness, served.metrics))
+    app.include_router(task_routes(served.intake))
+    app.add_middleware(Doorkeeper, listen=listen)
     return app
 
 
@@ -45,10 +72,10 @@ def parse_listen(listen: str) -> tuple[str, int]:
         ConfigError: it has another form, or the port is above 65535.
 
     """
-    host, _, port = listen.rpartition(":")
+    host, port = host_and_port(listen)
     if not host or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the last port
         raise ConfigError(f'[api] listen = "{listen}": write "HOST:PORT", such as "127.0.0.1:7676"')
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    return host, int(port)
 
 
 def bind(listen: str) -> socket.socket:
@@ -85,17 +112,12 @@ def _refusal(listen: str, error: OSError) -> ConfigError:
     )
 
 
-class HealthServer:
-    """Serves /livez, /readyz, /metrics and /openapi.json on ``listen``; nothing when it is "".
+class ApiServer:
+    """Serves the API on ``listen``, such as ``127.0.0.1:7676``; an empty one opens nothing."""
 
-    ``readiness`` and ``metrics`` are asked at each request, so an answer is never old.
-    """
-
-    def __init__(
-        self, listen: str, readiness: Callable[[], Readiness], metrics: Callable[[], bytes]
-    ) -> None:
+    def __init__(self, listen: str, served: Served) -> None:
         self._listen = listen
-        self._app = make_app(readiness, metrics)
+        self._app = make_app(served, listen)
         self._address = ("", 0)
         self.started = asyncio.Event()
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from webhook_runner.engine.consumer import QueueConsumer
 from webhook_runner.engine.executor import Executor
+from webhook_runner.engine.intake import Intake
 from webhook_runner.engine.lane import Lane
 from webhook_runner.engine.reception import Reception
 from webhook_runner.ports import Broker, Clock, Dice, Dispatcher, Observer
@@ -12,7 +13,7 @@ from webhook_runner.settings import QueueSettings, Settings
 
 
 class Queues:
-    """Owns a lane and a consumer for every configured queue."""
+    """Owns a lane and a consumer for every configured queue, and the intake beside them."""
 
     def __init__(
         self,
@@ -30,6 +31,7 @@ class Queues:
         self._consumers: dict[str, QueueConsumer] = {}
         self._retired: list[QueueConsumer] = []
         self._reception = Reception(settings, self._lanes, clock, observer, make_id)
+        self.intake = Intake(self._reception, broker, observer, clock)
         self._executor = Executor(
             self._lanes,
             self._reception,

@@ -1,20 +1,23 @@
-"""From a delivery to an envelope that this daemon can carry: decoded, routed, addressed."""
+"""From a message to an envelope that this daemon can carry: decoded, routed, addressed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from webhook_runner.engine.lane import Lanes
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.ports import Clock, Delivery, Observer
 from webhook_runner.settings import Settings
-from webhook_runner.task.codec import Rules, decode
+from webhook_runner.task.codec import Rules, check_bodies, decode
 from webhook_runner.task.event import Warned
-from webhook_runner.task.model import Envelope, Kind
+from webhook_runner.task.model import Envelope, Message
 from webhook_runner.task.url import absolute, host_of, is_allowed
 
 
 class Reception:
-    """Reads deliveries by the rules of the configuration, which a reload replaces."""
+    """Reads messages by the rules of the configuration, which a reload replaces.
+
+    The door is the same for every task, whichever way it comes; copies of ours are inside already.
+    """
 
     def __init__(
         self,
@@ -31,6 +34,11 @@ class Reception:
         self._make_id = make_id
         self._last_run = 0
 
+    @property
+    def settings(self) -> Settings:
+        """The configuration in force."""
+        return self._settings
+
     def reconfigure(self, settings: Settings) -> None:
         self._settings = settings
 
@@ -42,31 +50,69 @@ class Reception:
 
         """
         now = self._clock.now()
+        envelope = self._decoded(delivery.message, delivery.queue, now)
+        again = delivery.redeliveries > 0
+        if delivery.message.headers:
+            # A copy of ours that a reload made impossible fails as a task does.
+            envelope = self._routed(envelope, self._lanes)
+            return replace(envelope, doubtful=envelope.doubtful or again)
+        envelope = self._let_in(envelope, delivery.queue)
+        return replace(envelope, run=self._next_run(now), doubtful=again, again=again)
+
+    def admit(self, message: Message, queue: str = "") -> Envelope:
+        """Return the first copy of a task that no broker handed over, ready to be published.
+
+        A task that does not name a queue is for ``queue``, or for ``default_queue``.
+
+        It has its id and its generation, so the message is no publisher's any more: nothing needs
+        to name it, and its redeliveries are told by (id, run, gen).
+
+        Raises:
+            InvalidTaskError: whatever is wrong with the message; says what would be right.
+
+        """
+        now, home = self._clock.now(), queue or self._settings.default_queue
+        envelope = self._decoded(message, home, now)
+        envelope = self._let_in(envelope, "")
+        return replace(envelope, run=self._next_run(now), gen=1, named=True)
+
+    def _decoded(self, message: Message, queue: str, now: float) -> Envelope:
         rules = Rules(
             max_message_bytes=self._settings.max_message_bytes,
             max_delay=self._settings.max_delay,
             strict=self._settings.strict,
-            body_on_get=self._lanes[delivery.queue].settings.body_on_get,
+            body_on_get=True,  # asked below, of the queue that it turns out to be for
         )
-        decoded = decode(
-            delivery.message, delivery.queue, now=now, rules=rules, make_id=self._make_id
-        )
+        decoded = decode(message, queue, now=now, rules=rules, make_id=self._make_id)
         for warning in decoded.warnings:
-            self._observer.notice(Warned(f"{delivery.queue}: {warning}", warning))
-        envelope = self._routed(decoded.envelope)
-        if not delivery.message.headers:
-            # At the door only: a copy of ours that a reload made impossible fails as a task does.
-            self._check_addresses(envelope)
-        return self._numbered(envelope, delivery, now)
+            self._observer.notice(Warned(f"{queue}: {warning}", warning))
+        return decoded.envelope
 
-    def _routed(self, envelope: Envelope) -> Envelope:
+    def _let_in(self, envelope: Envelope, came_by: str) -> Envelope:
+        """Check at the door what depends on the queue, and answer the task for that queue.
+
+        A queue that a reload took away keeps its lane for what came by it, and gets nothing new.
+        """
+        envelope = self._routed(envelope, {came_by, *self._settings.queues})
+        if not self._lanes[envelope.task.queue].settings.body_on_get:
+            check_bodies(envelope.task)
+        self._check_addresses(envelope)
+        return envelope
+
+    def _next_run(self, now: float) -> int:
+        """Number a new run of its id, whichever way it came: no other run here has that number."""
+        self._last_run = max(self._last_run + 1, int(now * 1000))
+        return self._last_run
+
+    def _routed(self, envelope: Envelope, names: Collection[str]) -> Envelope:
+        """Return it with a queue that is one of ``names`` and has a lane."""
         name = envelope.task.queue
-        if name in self._lanes:
+        if name in names and name in self._lanes:
             return envelope
-        if self._settings.unknown_queue == "default":
-            task = replace(envelope.task, queue=self._settings.default_queue)
-            return replace(envelope, task=task)
-        known = ", ".join(sorted(self._lanes))
+        default = self._settings.default_queue
+        if self._settings.unknown_queue == "default" and default in self._lanes:
+            return replace(envelope, task=replace(envelope.task, queue=default))
+        known = ", ".join(sorted(self._settings.queues))
         raise InvalidTaskError("unknown_queue", f"{name!r} is not one of {known}", "queue")
 
     def _check_addresses(self, envelope: Envelope) -> None:
@@ -83,11 +129,3 @@ class Reception:
                 raise InvalidTaskError(
                     "host_not_allowed", f"{host}:{port} is not one of {right}", field
                 )
-
-    def _numbered(self, envelope: Envelope, delivery: Delivery, now: float) -> Envelope:
-        """Give a publisher's message a run of its own: it is a new run of its id."""
-        if delivery.message.headers or envelope.kind is Kind.ROLLBACK:
-            return replace(envelope, doubtful=envelope.doubtful or delivery.redeliveries > 0)
-        self._last_run = max(self._last_run + 1, int(now * 1000))
-        again = delivery.redeliveries > 0
-        return replace(envelope, run=self._last_run, doubtful=again, again=again)

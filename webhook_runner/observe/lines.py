@@ -20,15 +20,18 @@ from webhook_runner.task.event import (
     ConfigReloaded,
     ConsumingChanged,
     DaemonDraining,
+    DaemonOnDefaults,
     DaemonReady,
     DaemonStarted,
     DaemonStopped,
     Event,
     RetryScheduled,
+    TaskAccepted,
     TaskDropped,
     TaskFailed,
     TaskForwarded,
     TaskReceived,
+    TaskRefused,
     TaskRejected,
     TaskReleased,
     TaskScheduled,
@@ -46,11 +49,13 @@ from webhook_runner.task.outcome import (
 )
 
 Fields = dict[str, object]
-ArrivalEvent = TaskReceived | TaskForwarded | TaskScheduled | TaskDropped | TaskReleased
+ArrivalEvent = (
+    TaskAccepted | TaskReceived | TaskForwarded | TaskScheduled | TaskDropped | TaskReleased
+)
 AttemptEvent = AttemptStarted | AttemptFinished | RetryScheduled | TaskSucceeded | TaskFailed
 BrokerEvent = BrokerConnected | BrokerLost | BrokerBlocked | BrokerUnblocked | ConsumingChanged
-DaemonEvent = DaemonStarted | DaemonReady | DaemonDraining | DaemonStopped
-OperatorEvent = TaskRejected | Warned | ConfigReloaded | ConfigRefused
+DaemonEvent = DaemonStarted | DaemonOnDefaults | DaemonReady | DaemonDraining | DaemonStopped
+OperatorEvent = TaskRejected | TaskRefused | Warned | ConfigReloaded | ConfigRefused
 
 
 class Line(NamedTuple):
@@ -108,31 +113,13 @@ class Renderer:
     metadata: bool = False
 
     def line(self, event: Event) -> Line:
-        match event:
-            case (
-                AttemptStarted()
-                | AttemptFinished()
-                | RetryScheduled()
-                | TaskSucceeded()
-                | TaskFailed()
-            ):
-                return self._of_attempt(event)
-            case (
-                TaskReceived() | TaskForwarded() | TaskScheduled() | TaskDropped() | TaskReleased()
-            ):
-                return self._of_arrival(event)
-            case TaskRejected() | Warned() | ConfigReloaded() | ConfigRefused():
-                return _for_operator(event)
-            case (
-                BrokerConnected()
-                | BrokerLost()
-                | BrokerBlocked()
-                | BrokerUnblocked()
-                | ConsumingChanged()
-            ):
-                return _of_broker(event)
-            case DaemonStarted() | DaemonReady() | DaemonDraining() | DaemonStopped():
-                return _of_daemon(event)
+        if isinstance(event, AttemptEvent):
+            return self._of_attempt(event)
+        if isinstance(event, ArrivalEvent):
+            return self._of_arrival(event)
+        if isinstance(event, OperatorEvent):
+            return _for_operator(event)
+        return _of_broker(event) if isinstance(event, BrokerEvent) else _of_daemon(event)
 
     def _task(self, envelope: Envelope) -> Fields:
         task = envelope.task
@@ -152,6 +139,8 @@ class Renderer:
     def _of_arrival(self, event: ArrivalEvent) -> Line:
         fields = self._task(event.envelope)
         match event:
+            case TaskAccepted(envelope=envelope):
+                return Line(DEBUG, "task.accepted", {**fields, "url": clean(envelope.task.url)})
             case TaskReceived(envelope=envelope, redeliveries=redeliveries):
                 fields["url"] = clean(envelope.task.url)
                 if redeliveries:
@@ -224,21 +213,28 @@ def _metadata(raw: bytes) -> object:
         return "unreadable"
 
 
+def _of_misfit(event: TaskRejected | TaskRefused) -> Line:
+    fields: Fields = {"queue": clean(event.queue), "reason": clean(event.reason)}
+    fields["error"] = clean(event.explanation)
+    if event.field:
+        fields["field"] = clean(event.field)
+    match event:
+        case TaskRejected(task_id=task_id):
+            known = {"task_id": clean(task_id)} if task_id else {}
+            return Line(WARNING, "task.rejected", {**fields, **known})
+        case TaskRefused():
+            return Line(DEBUG, "task.refused", fields)
+
+
 def _for_operator(event: OperatorEvent) -> Line:
     match event:
-        case TaskRejected(queue=queue, reason=reason, explanation=explanation):
-            fields: Fields = {"queue": clean(queue), "reason": clean(reason)}
-            fields |= {"error": clean(explanation)}
-            if event.field:
-                fields["field"] = clean(event.field)
-            if event.task_id:
-                fields["task_id"] = clean(event.task_id)
-            return Line(WARNING, "task.rejected", fields)
+        case TaskRejected() | TaskRefused():
+            return _of_misfit(event)
         case Warned(about=about, text=text):
             return Line(WARNING, "warning", {"about": clean(about), "text": clean(text)})
         case ConfigReloaded(changes=changes, need_restart=need_restart):
             level = WARNING if need_restart else INFO
-            fields = {"changes": _texts(changes), "need_restart": _texts(need_restart)}
+            fields: Fields = {"changes": _texts(changes), "need_restart": _texts(need_restart)}
             return Line(level, "config.reloaded", fields)
         case ConfigRefused(problems=problems):
             return Line(ERROR, "config.refused", {"problems": _texts(problems)})
@@ -269,6 +265,9 @@ def _of_daemon(event: DaemonEvent) -> Line:
             fields: Fields = {"version": version, "config": clean(config), "broker": clean(broker)}
             fields |= {"listen": clean(listen), "queues": _texts(event.queues)}
             return Line(INFO, "daemon.started", fields)
+        case DaemonOnDefaults(queue_file=queue_file, tasks=tasks, trial=trial, onward=onward):
+            fields = {"queue_file": clean(queue_file), "tasks": tasks, "try": trial}
+            return Line(INFO, "daemon.first_run", {**fields, "onward": onward})
         case DaemonReady():
             return Line(INFO, "daemon.ready", {})
         case DaemonDraining(in_flight=in_flight, timeout=timeout):

@@ -20,6 +20,7 @@ from webhook_runner.task.event import (
     AttemptStarted,
     Event,
     RetryScheduled,
+    TaskAccepted,
     TaskFailed,
     TaskReceived,
     TaskRejected,
@@ -169,7 +170,7 @@ def _route_libraries(logger: Logger) -> None:
 def _is_detail(event: Event) -> bool:
     """Whether the line would be for debugging; a shortcut around rendering the busiest ones."""
     match event:
-        case AttemptStarted() | AttemptFinished() | TaskReceived(redeliveries=0):
+        case AttemptStarted() | AttemptFinished() | TaskAccepted() | TaskReceived(redeliveries=0):
             return True
         case _:
             return False

@@ -2,12 +2,12 @@
 
 import platform
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from webhook_runner.observe.series import OTHER, Series, Words
 from webhook_runner.task.event import (
     AttemptFinished,
     AttemptStarted,
@@ -19,15 +19,18 @@ from webhook_runner.task.event import (
     ConfigReloaded,
     ConsumingChanged,
     DaemonDraining,
+    DaemonOnDefaults,
     DaemonReady,
     DaemonStarted,
     DaemonStopped,
     Event,
     RetryScheduled,
+    TaskAccepted,
     TaskDropped,
     TaskFailed,
     TaskForwarded,
     TaskReceived,
+    TaskRefused,
     TaskRejected,
     TaskReleased,
     TaskScheduled,
@@ -44,12 +47,8 @@ from webhook_runner.task.outcome import (
     Unreachable,
 )
 
-OTHER = "other"
 PREFIX = "webhook_runner"
 
-M = TypeVar("M", Counter, Gauge, Histogram)
-
-_MOST_WORDS = 50
 _REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
 _LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
 _DELAY_SECONDS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400, 604800)
@@ -74,35 +73,6 @@ def outcome_class(outcome: Outcome) -> str:
             return "interrupted"
 
 
-class _Words:
-    """Lets through the first fifty words of a label; every later one is ``other``."""
-
-    def __init__(self) -> None:
-        self._known: set[str] = {""}
-
-    def __call__(self, word: str) -> str:
-        if word in self._known:
-            return word
-        if len(self._known) > _MOST_WORDS:
-            return OTHER
-        self._known.add(word)
-        return word
-
-
-class _Series(Generic[M]):
-    """The series of one metric by their labels: a lookup here costs a fifth of prometheus's."""
-
-    def __init__(self, metric: M) -> None:
-        self._metric: M = metric
-        self._children: dict[tuple[str, ...], M] = {}
-
-    def __call__(self, *labels: str) -> M:
-        child = self._children.get(labels)
-        if child is None:
-            child = self._children[labels] = self._metric.labels(*labels)
-        return child
-
-
 class MetricsObserver:
     """Counts events in a registry of its own. Labels never grow with what senders write.
 
@@ -116,7 +86,7 @@ class MetricsObserver:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._queues: frozenset[str] = frozenset()
-        self._reason = _Words()
+        self._reason = Words()
         self._connections = 0
         self._make_task_metrics()
         self._make_daemon_metrics(version)
@@ -148,6 +118,8 @@ class MetricsObserver:
                 | TaskFailed()
             ):
                 self._attempt(event)
+            case TaskAccepted() | TaskRefused():
+                self._door(event)
             case (
                 TaskReceived() | TaskRejected() | TaskForwarded() | TaskScheduled() | TaskDropped()
             ):
@@ -160,14 +132,14 @@ class MetricsObserver:
                 | ConsumingChanged()
             ):
                 self._broker(event)
-            case ConfigReloaded():
-                self._reloads("true").inc()
-            case ConfigRefused():
-                self._reloads("false").inc()
+            case ConfigReloaded() | ConfigRefused():
+                took = "true" if isinstance(event, ConfigReloaded) else "false"
+                self._reloads(took).inc()
             case (
                 TaskReleased()
                 | Warned()
                 | DaemonStarted()
+                | DaemonOnDefaults()
                 | DaemonReady()
                 | DaemonDraining()
                 | DaemonStopped()
@@ -201,6 +173,13 @@ class MetricsObserver:
             self._rollbacks(queue, "pending").inc()
         if event.envelope.kind is Kind.ROLLBACK:
             self._rollbacks(queue, "failed").inc()
+
+    def _door(self, event: TaskAccepted | TaskRefused) -> None:
+        match event:
+            case TaskAccepted(envelope=envelope):
+                self._accepted(self._queue(envelope.task.queue)).inc()
+            case TaskRefused(queue=queue, reason=reason):
+                self._refused(self._queue(queue), self._reason(reason)).inc()
 
     def _arrival(self, event: ArrivalEvent) -> None:
         match event:
@@ -243,6 +222,8 @@ class MetricsObserver:
 
     def _make_task_metrics(self) -> None:
         count, histogram = self._counter, self._histogram
+        self._accepted = count("accepted", "Tasks taken by HTTP.", "queue")
+        self._refused = count("refused", "Tasks not taken by HTTP.", "queue", "reason")
         self._received = count("received", "Deliveries taken.", "queue", "redelivered")
         self._tasks = count("tasks", "Tasks that have ended.", "queue", "state", "reason")
         self._attempts = count("attempts", "Attempts by what they met with.", "queue", "class")
@@ -273,17 +254,17 @@ class MetricsObserver:
         build = gauge("build_info", "1; the labels say what runs.", "version", "python")
         build(version, platform.python_version()).set(1)
 
-    def _counter(self, name: str, text: str, *labels: str) -> _Series[Counter]:
-        return _Series(Counter(name, text, labels, namespace=PREFIX, registry=self.registry))
+    def _counter(self, name: str, text: str, *labels: str) -> Series[Counter]:
+        return Series(Counter(name, text, labels, namespace=PREFIX, registry=self.registry))
 
-    def _gauge(self, name: str, text: str, *labels: str) -> _Series[Gauge]:
-        return _Series(Gauge(name, text, labels, namespace=PREFIX, registry=self.registry))
+    def _gauge(self, name: str, text: str, *labels: str) -> Series[Gauge]:
+        return Series(Gauge(name, text, labels, namespace=PREFIX, registry=self.registry))
 
     def _plain_gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, namespace=PREFIX, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> _Series[Histogram]:
-        return _Series(
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Series[Histogram]:
+        return Series(
             Histogram(
                 name, text, ["queue"], namespace=PREFIX, registry=self.registry, buckets=buckets
             )

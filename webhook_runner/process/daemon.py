@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from webhook_runner.api.health import Readiness
-from webhook_runner.api.server import HealthServer
+from webhook_runner.api.server import ApiServer, Served
 from webhook_runner.config.loader import Loaded
 from webhook_runner.engine.queues import Queues
 from webhook_runner.errors import ConfigError, QueueFileError, TopologyError
@@ -73,10 +73,12 @@ class Daemon:
 
         """
         self._obey_signals()
-        health = HealthServer(self._settings.api.listen, self._readiness, self._parts.metrics.text)
+        parts = self._parts
+        served = Served(self._readiness, parts.metrics.text, parts.queues.intake)
+        api = ApiServer(self._settings.api.listen, served)
         loops = (
             self._parts.broker.run(),
-            health.run(),
+            api.run(),
             self._announce(),
             self._follow(self._reload, self._apply_reload),
             self._follow(self._turned, self._pause_or_resume),
@@ -122,6 +124,7 @@ class Daemon:
         # A broker that does not answer takes back by itself what was not acknowledged.
         with suppress(TimeoutError):
             async with asyncio.timeout(HURRY_SECONDS if self._hurry.is_set() else limit + 5):
+                await parts.queues.intake.finish()
                 await parts.broker.drain()
         parts.observer.notice(DaemonStopped(interrupted))
 
@@ -199,4 +202,5 @@ class Daemon:
     def _asked_to_stop(self) -> None:
         if self._stop.is_set():
             self._hurry.set()
+        self._parts.queues.intake.close("the daemon is stopping")
         self._stop.set()

@@ -81,7 +81,8 @@ def decode(
         raise InvalidTaskError("unknown_field", "is not known (strict = true)", unknown[0][:100])
     named = fields.id or (_ID.fullmatch(message.message_id) and message.message_id)
     task = _task(message, document, fields, (named or make_id(), fields.queue or queue))
-    _check_bodies(task, rules)
+    if not rules.body_on_get:
+        check_bodies(task)
     envelope = Envelope(
         task=task,
         first_at=now,
@@ -150,9 +151,13 @@ def _roll_back(fields: RollBackFields | None) -> RollBack | None:
     return RollBack(fields.url, fields.method, fields.headers)
 
 
-def _check_bodies(task: Task, rules: Rules) -> None:
-    if rules.body_on_get:
-        return
+def check_bodies(task: Task) -> None:
+    """Refuse a body where HTTP gives it no meaning (RFC 9110 §9.3.1): what body_on_get allows.
+
+    Raises:
+        InvalidTaskError: names the field, and what would be right.
+
+    """
     hint = "use POST, or set body_on_get = true for the queue"
     if task.method in _BODILESS and task.body:
         raise InvalidTaskError("body_not_allowed", f"{task.method} has no body; {hint}", "payload")

@@ -7,6 +7,23 @@ from webhook_runner.task.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
+class TaskAccepted:
+    """A task came in by HTTP and is kept by the broker: whoever asked was promised it."""
+
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRefused:
+    """A task that came by HTTP was not taken, and who asked was told why. Nothing was set aside."""
+
+    queue: str
+    reason: str
+    explanation: str
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskReceived:
     """A valid delivery arrived; ``redeliveries`` counts earlier ones without an outcome."""
 
@@ -156,6 +173,16 @@ class DaemonStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class DaemonOnDefaults:
+    """Nothing was configured; ``trial`` is a command to hand in a task at the URL ``tasks``."""
+
+    queue_file: str
+    tasks: str
+    trial: str
+    onward: str
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonReady:
     """Every configured queue is consumed."""
 
@@ -172,7 +199,9 @@ class DaemonStopped:
 
 
 Event = (
-    TaskReceived
+    TaskAccepted
+    | TaskRefused
+    | TaskReceived
     | TaskRejected
     | TaskForwarded
     | TaskScheduled
@@ -192,6 +221,7 @@ Event = (
     | ConfigReloaded
     | ConfigRefused
     | DaemonStarted
+    | DaemonOnDefaults
     | DaemonReady
     | DaemonDraining
     | DaemonStopped

@@ -1,19 +1,19 @@
 import asyncio
-import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 
-import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.journey.world import World
+from tests.unit.api.serving import serving
 from webhook_runner.api.health import Readiness
-from webhook_runner.api.server import HealthServer, parse_listen
+from webhook_runner.api.server import ApiServer, Served, parse_listen
 from webhook_runner.errors import ConfigError
 
 
-class World:
+class State:
     def __init__(self) -> None:
         self.readiness = Readiness(False, {"broker": "connecting"})
 
@@ -21,39 +21,37 @@ class World:
         return self.readiness
 
 
-@contextlib.asynccontextmanager
-async def serving(server: HealthServer) -> AsyncIterator[httpx2.AsyncClient]:
-    running = asyncio.create_task(server.run())
-    try:
-        await asyncio.wait_for(server.started.wait(), 10)
-        host, port = server.address
-        async with httpx2.AsyncClient(base_url=f"http://{host}:{port}", trust_env=False) as client:
-            yield client
-    finally:
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+def connecting() -> Readiness:
+    return State().ready()
+
+
+def server(
+    listen: str = "127.0.0.1:0",
+    ready: Callable[[], Readiness] = connecting,
+    metrics: Callable[[], bytes] = bytes,
+) -> ApiServer:
+    return ApiServer(listen, Served(ready, metrics, World().intake))
 
 
 async def test_readiness_follows_the_world_from_one_request_to_the_next() -> None:
-    world = World()
-    async with serving(HealthServer("127.0.0.1:0", world.ready, bytes)) as client:
+    state = State()
+    async with serving(server(ready=state.ready)) as client:
         answer = await client.get("/readyz")
         assert answer.status_code == 503
         assert answer.json() == {"ready": False, "parts": {"broker": "connecting"}}
-        world.readiness = Readiness(True, {"broker": "ok", "queue default": "ok"})
+        state.readiness = Readiness(True, {"broker": "ok", "queue default": "ok"})
         answer = await client.get("/readyz")
         assert answer.status_code == 200
         assert answer.json()["parts"]["queue default"] == "ok"
         assert answer.headers["cache-control"] == "no-store"
-        world.readiness = Readiness(False, {"daemon": "draining"})
+        state.readiness = Readiness(False, {"daemon": "draining"})
         assert (await client.get("/readyz")).status_code == 503
         assert (await client.get("/livez")).text == "ok\n"
 
 
 async def test_the_metrics_page_is_what_prometheus_reads() -> None:
     page = b"# HELP x_total X.\n# TYPE x_total counter\nx_total 3.0\n"
-    async with serving(HealthServer("127.0.0.1:0", World().ready, lambda: page)) as client:
+    async with serving(server(metrics=lambda: page)) as client:
         answer = await client.get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     (family,) = text_string_to_metric_families(answer.text)
@@ -61,7 +59,7 @@ async def test_the_metrics_page_is_what_prometheus_reads() -> None:
 
 
 async def test_an_unknown_path_is_a_problem_document() -> None:
-    async with serving(HealthServer("127.0.0.1:0", World().ready, bytes)) as client:
+    async with serving(server()) as client:
         answer = await client.get("/nowhere")
         wrong = await client.post("/livez")
         pages = [(await client.get(path)).status_code for path in ("/docs", "/redoc")]
@@ -77,14 +75,17 @@ async def test_an_unknown_path_is_a_problem_document() -> None:
     }
     assert (wrong.status_code, wrong.json()["status"], wrong.headers["allow"]) == (405, 405, "GET")
     assert pages == [404, 404]
-    assert set(document["paths"]) == {"/livez", "/readyz", "/metrics"}
+    assert set(document["paths"]) == {
+        *("/livez", "/readyz", "/metrics"),
+        *("/v1/tasks", "/v1/tasks/{task_id}"),
+    }
 
 
 async def test_a_failing_readiness_is_a_problem_document_too() -> None:
     def broken() -> Readiness:
         raise RuntimeError("canary")
 
-    async with serving(HealthServer("127.0.0.1:0", broken, bytes)) as client:
+    async with serving(server(ready=broken)) as client:
         answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (500, 500)
     assert "canary" not in answer.text
@@ -94,7 +95,7 @@ async def test_a_port_in_use_is_the_operators_to_mend_and_names_the_key() -> Non
     with socket.create_server(("127.0.0.1", 0)) as holder:
         listen = f"127.0.0.1:{holder.getsockname()[1]}"
         with pytest.raises(ConfigError) as caught:
-            await HealthServer(listen, World().ready, bytes).run()
+            await server(listen).run()
     (problem,) = caught.value.problems
     assert problem == (
         f'[api] listen = "{listen}": cannot listen there: Address already in use; '
@@ -104,14 +105,14 @@ async def test_a_port_in_use_is_the_operators_to_mend_and_names_the_key() -> Non
 
 async def test_an_address_of_another_machine_is_refused_with_the_same_words() -> None:
     with pytest.raises(ConfigError, match=r"\[api\] listen"):
-        await HealthServer("192.0.2.1:80", World().ready, bytes).run()
+        await server("192.0.2.1:80").run()
 
 
 async def test_an_empty_address_opens_nothing() -> None:
-    server = HealthServer("", World().ready, bytes)
-    running = asyncio.create_task(server.run())
+    closed = server("")
+    running = asyncio.create_task(closed.run())
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(server.started.wait(), 0.05)
+        await asyncio.wait_for(closed.started.wait(), 0.05)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -119,17 +120,17 @@ async def test_an_empty_address_opens_nothing() -> None:
 
 async def test_signals_stay_with_the_daemon() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    async with serving(HealthServer("127.0.0.1:0", World().ready, bytes)) as client:
+    async with serving(server()) as client:
         await client.get("/livez")
         assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
 async def test_when_it_has_stopped_the_port_is_free_again() -> None:
-    server = HealthServer("127.0.0.1:0", World().ready, bytes)
-    async with serving(server) as client:
+    api = server()
+    async with serving(api) as client:
         await client.get("/livez")
-    with socket.create_server(server.address) as listener:
-        assert listener.getsockname()[1] == server.address[1]
+    with socket.create_server(api.address) as listener:
+        assert listener.getsockname()[1] == api.address[1]
 
 
 @pytest.mark.parametrize(

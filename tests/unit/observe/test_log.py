@@ -84,6 +84,8 @@ def test_every_line_has_time_level_and_a_dotted_name(event: Event) -> None:
 
 def test_the_names_of_the_lines_are_stable() -> None:
     assert {str(line["event"]) for line in parsed(*ONE_OF_EACH)} == {
+        "task.accepted",
+        "task.refused",
         "task.received",
         "task.rejected",
         "task.forwarded",
@@ -108,6 +110,7 @@ def test_the_names_of_the_lines_are_stable() -> None:
         "config.reloaded",
         "config.refused",
         "daemon.started",
+        "daemon.first_run",
         "daemon.ready",
         "daemon.draining",
         "daemon.stopped",

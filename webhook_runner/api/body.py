@@ -1,0 +1,123 @@
+"""The body of a request that brings tasks: read within bounds, taken apart without changing it."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+from fastapi import Request
+from starlette.exceptions import HTTPException
+
+MOST_TASKS = 1000
+MOST_BYTES = 16 * 1024 * 1024
+"""How large an array of tasks may be; a single task has ``max_message_bytes``."""
+
+IN_HAND_BYTES = 4 * MOST_BYTES
+BODY_SECONDS = 30.0
+"""How long a body may take to arrive: a sender that dawdles must not hold a connection for ever."""
+
+_TOO_LARGE = f"a request has at most {MOST_BYTES} bytes; send several"
+_ARRAY = re.compile(rb"[ \t\n\r]*\[")
+_JSON = re.compile(r"application/(?:[\w.!#$&^-]+\+)?json", re.IGNORECASE)
+_UTF8 = frozenset({"utf-8", "utf8"})
+# With fewer commas than this, the items of an array cannot be so many that it matters.
+_COMMAS = 100_000
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class _Anything(msgspec.Struct, gc=False):
+    """An object of which nothing is read: counts them at little cost."""
+
+
+_OBJECTS = msgspec.json.Decoder(list[_Anything])
+
+
+class Bodies:
+    """Reads bodies; all that are in hand at one time stay within ``IN_HAND_BYTES``."""
+
+    def __init__(self) -> None:
+        self._in_hand = 0
+
+    @asynccontextmanager
+    async def read(self, request: Request, most_for_one: int) -> AsyncIterator[bytes]:
+        """Give the body of ``request``; one that is no array has ``most_for_one`` bytes.
+
+        Raises:
+            HTTPException: it is no JSON by its headers (415), too large (413), too slow (408), or
+                too much is being sent at once (503).
+
+        """
+        check_headers(request)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for chunk in request.stream():
+                    body += chunk
+                    self._in_hand += len(chunk)
+                    self._check_size(body, most_for_one)
+        except TimeoutError:
+            self._in_hand -= len(body)
+            raise HTTPException(408, f"no whole body within {BODY_SECONDS:g} s") from None
+        except BaseException:
+            self._in_hand -= len(body)
+            raise
+        try:
+            yield bytes(body)
+        finally:
+            self._in_hand -= len(body)
+
+    def _check_size(self, body: bytearray, most_for_one: int) -> None:
+        if self._in_hand > IN_HAND_BYTES:
+            raise HTTPException(503, "too much is being sent at once; come again")
+        if len(body) > most_for_one and not is_array(body):
+            detail = f"a task has at most max_message_bytes = {most_for_one} bytes"
+            raise HTTPException(413, detail)
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413, _TOO_LARGE)
+
+
+def check_headers(request: Request) -> None:
+    """Refuse what its headers say we could not read. Raises HTTPException (415, 413)."""
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters, re.IGNORECASE)
+    if (kind and not _JSON.fullmatch(kind.strip())) or (
+        charset and charset[1].lower() not in _UTF8
+    ):
+        detail = "send JSON in UTF-8, with the header Content-Type: application/json"
+        raise HTTPException(415, detail, {"Accept": "application/json"})
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise HTTPException(415, "send it without an encoding", {"Accept-Encoding": "identity"})
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > MOST_BYTES:
+        raise HTTPException(413, _TOO_LARGE)
+
+
+def is_array(body: bytes | bytearray) -> bool:
+    """Whether the first character that is no space opens an array."""
+    return _ARRAY.match(body) is not None
+
+
+def split(body: bytes) -> list[bytes]:
+    """Return the items of a JSON array, each as the exact bytes it was written with.
+
+    Raises:
+        HTTPException: it is malformed (400), or has no items or too many of them (422).
+
+    """
+    try:
+        if body.count(b",") > _COMMAS:
+            _check_number(len(_OBJECTS.decode(body)))
+        items = _ITEMS.decode(body)
+    except msgspec.ValidationError as error:
+        raise HTTPException(422, f"not all items are objects: {error}") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise HTTPException(400, f"the body is no JSON array: {error}") from None
+    _check_number(len(items))
+    return [bytes(item) for item in items]
+
+
+def _check_number(found: int) -> None:
+    if not 1 <= found <= MOST_TASKS:
+        detail = f"an array has 1 to {MOST_TASKS} tasks, not {found}"
+        raise HTTPException(422, detail)
