@@ -9,7 +9,7 @@ from tests.fakes.clock import FakeClock, settle
 from tests.unit.broker.batches import entry
 from webhook_runner.broker.dealer import Dealer, handle_of
 from webhook_runner.broker.group_commit import GroupCommit
-from webhook_runner.broker.queue_file import MEMORY
+from webhook_runner.broker.queue_schema import MEMORY
 from webhook_runner.ports import Consumer, Delivery
 
 
@@ -36,7 +36,8 @@ class Table:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.start = int(self.clock.now() * 1000)
-        self.commits = GroupCommit(self.clock, str, thread=False)
+        self.told: list[str] = []
+        self.commits = GroupCommit(self.clock, self.told.append, thread=False)
         self.dealer = Dealer(self.commits, self.clock, self._receive)
         self.said: list[str] = []
 

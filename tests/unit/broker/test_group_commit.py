@@ -14,7 +14,8 @@ from tests.parts.running_broker import WallClock, until
 from tests.unit.broker.batches import NOW, entry
 from webhook_runner.broker.batch import Ack, Batch, Claim, Claimed
 from webhook_runner.broker.group_commit import RETRY_SECONDS, GroupCommit
-from webhook_runner.broker.queue_file import MEMORY, QueueFile
+from webhook_runner.broker.queue_file import QueueFile
+from webhook_runner.broker.queue_schema import MEMORY
 from webhook_runner.errors import QueueFileError
 
 LARGE = entry("x" * 1_000_000)
@@ -81,7 +82,8 @@ class Gate:
 
 @asynccontextmanager
 async def gated(path: Path) -> AsyncIterator[tuple[GroupCommit, Gate]]:
-    gate, group = Gate(), GroupCommit(WallClock(), str, thread=True)
+    told: list[str] = []
+    gate, group = Gate(), GroupCommit(WallClock(), told.append, thread=True)
     file = await group.open(str(path))
     file._database.set_trace_callback(gate)
     run = asyncio.ensure_future(group.run(file))
