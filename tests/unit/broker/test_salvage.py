@@ -3,8 +3,10 @@
 import asyncio
 import random
 import sqlite3
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -14,7 +16,8 @@ from webhook_runner.broker.queue_file import QueueFile
 from webhook_runner.broker.record import message_of
 from webhook_runner.broker.salvage import salvage
 from webhook_runner.cli.app import app
-from webhook_runner.errors import QueueFileError
+from webhook_runner.errors import InvalidTaskError, QueueFileError
+from webhook_runner.task.progress import read_progress
 
 COUNT = 400
 PAGE = 4096
@@ -29,26 +32,40 @@ def write(file: QueueFile, batch: Batch) -> list[Row]:
     return [row for claimed in file.write(batch) for row in claimed.rows]
 
 
-def make(path: Path) -> None:
-    loop = asyncio.new_event_loop()
+@contextmanager
+def opened(path: Path) -> Iterator[QueueFile]:
     file = QueueFile.open(str(path))
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+def waits() -> Generator[asyncio.Future[Any], None, None]:
+    """Return what a batch wants for keys; nobody waits for them."""
+    loop = asyncio.new_event_loop()
+    try:
+        while True:
+            yield loop.create_future()
+    finally:
+        loop.close()
+
+
+def make(path: Path) -> None:
+    keys = waits()
     entries: list[Entry | Letter] = [entry(number) for number in range(COUNT)]
-    write(file, Batch({loop.create_future(): each for each in entries}))
-    letters = [Letter(entry(0), 1, is_dead=True), Letter(entry(1), 1, is_dead=False)]
-    write(file, Batch({loop.create_future(): each for each in letters}))
-    write(file, Batch(claims={loop.create_future(): Claim("q0", 1, 7)}))
-    file.close()
-    loop.close()
+    entries += [Letter(entry(0), 1, is_dead=True), Letter(entry(1), 1, is_dead=False)]
+    with opened(path) as file:
+        write(file, Batch(dict(zip(keys, entries, strict=False))))
+        write(file, Batch(claims={next(keys): Claim("q0", 1, 7)}))
+    keys.close()
 
 
 def bodies(path: Path) -> set[bytes]:
-    loop = asyncio.new_event_loop()
-    file = QueueFile.open(str(path))
-    claims = [Claim(f"q{number}", 2**50, COUNT) for number in range(3)]
-    claims.append(Claim("default", 2**50, COUNT))
-    rows = write(file, Batch(claims={loop.create_future(): each for each in claims}))
-    file.close()
-    loop.close()
+    keys = waits()
+    claims = [Claim(name, 2**50, COUNT) for name in ("q0", "q1", "q2", "default")]
+    with opened(path) as file, closing(keys):
+        rows = write(file, Batch(claims=dict(zip(keys, claims, strict=False))))
     for row in rows:
         message_of(row)
     return {row.body for row in rows}
@@ -130,3 +147,10 @@ def test_a_new_file_must_be_new(tmp_path: Path) -> None:
     (tmp_path / "new").touch()
     reply = CliRunner().invoke(app, ["salvage", str(tmp_path / "old"), str(tmp_path / "new")])
     assert (reply.exit_code, "there already" in reply.output) == (1, True)
+
+
+def test_a_message_with_damaged_headers_is_found_invalid() -> None:
+    message = message_of(Row(1, 0, 0, '{"wr-id":"t1', b"{}", ""))
+    assert message.body == b"{}"
+    with pytest.raises(InvalidTaskError, match="damaged"):
+        read_progress(message.headers)
