@@ -1,6 +1,10 @@
 """Faults of the queue file while a daemon works with it: what was accepted is never lost."""
 
+import re
+import shlex
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,9 +12,11 @@ from signal import SIGKILL, SIGUSR1, SIGUSR2
 
 import pytest
 
+from tests.parts.daemon import ROOT
 from tests.parts.disk import fill, needs, run, small_disk
 from tests.parts.intake import Intake
 from tests.parts.receiver import Answer, Receiver
+from tests.parts.scene import eventually
 
 pytestmark = pytest.mark.system
 
@@ -37,14 +43,14 @@ def names(receiver: Receiver, path: str) -> list[str]:
     ]
 
 
-def post_until_refused(intake: Intake, url: str) -> tuple[set[str], dict[str, object]]:
-    """Post until the answer is 503; return what was accepted, and the problem."""
+def post_until_refused(intake: Intake, url: str) -> set[str]:
+    """Post until the answer is 503; return what was accepted."""
     accepted: set[str] = set()
     for _ in range(2000):
         reply = intake.post({"url": url, "payload": "x" * 20_000})
         if reply.status == 503:
             assert int(reply.headers["retry-after"]) > 0
-            return accepted, reply.json()
+            return accepted
         assert reply.status == 202
         accepted.add(reply.json()["id"])
     raise AssertionError("never refused")
@@ -59,7 +65,7 @@ def live_through(intake: Intake, place: Path, fault: Fault, reason: str) -> set[
     receiver.wait_for(1, "/held")
     receiver.wait_for(1, "/fails")
     mend = fault(place)
-    accepted, _ = post_until_refused(intake, "/x")
+    accepted = post_until_refused(intake, "/x")
     assert reason in str(daemon.wait_for_event("broker.blocked"))
     refuses(intake, reason)
     receiver.release()
@@ -113,6 +119,40 @@ def test_a_disk_that_cannot_be_written_for_a_while_is_lived_through(
         daemon.ready()
         accepted = live_through(intake, tmp_path, immutable, "does not read or write")
         assert sorted(names(receiver, "/x")) == sorted(accepted)
+
+
+def locked(place: Path) -> Callable[[], None]:
+    other = sqlite3.connect(place / "queue.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    return other.close
+
+
+def test_a_lock_of_another_program_is_lived_through(tmp_path: Path, receiver: Receiver) -> None:
+    intake = Intake(f"embedded:{tmp_path}/queue.db", receiver, queue="min_backoff_seconds = 0.1")
+    with intake.daemon as daemon:
+        daemon.ready()
+        accepted = live_through(intake, tmp_path, locked, "another program holds a lock")
+        assert sorted(names(receiver, "/x")) == sorted(accepted)
+
+
+def test_a_daemon_stopped_while_the_disk_is_full_repeats_what_it_could_not_record(
+    disk: Path, receiver: Receiver
+) -> None:
+    intake = Intake(f"embedded:{disk}/queue.db", receiver, "shutdown_timeout = 1")
+    receiver.script("/held", [Answer(hang=True), Answer()])
+    with intake.daemon as daemon:
+        daemon.ready()
+        held = intake.post({"url": "/held"}).json()["id"]
+        receiver.wait_for(1, "/held")
+        make_room = full(disk)
+        accepted = post_until_refused(intake, "/x")
+        assert daemon.terminate() == 0
+        make_room()
+        receiver.release()
+        daemon.start()
+        receiver.wait_for(2, "/held", timeout=30)
+        receiver.wait_until(lambda: set(names(receiver, "/x")) == accepted, timeout=30)
+        assert names(receiver, "/held") == [held, held]
 
 
 @contextmanager
@@ -232,3 +272,37 @@ def test_a_wal_that_grew_behind_a_long_reader_shrinks_when_it_is_gone(
         intake.post([{"url": "/x", "payload": "x" * 60_000} for _ in range(200)])
         intake.post([{"url": "/x", "payload": "x" * 60_000} for _ in range(200)])
         assert wal.stat().st_size <= 67_108_864
+
+
+def test_the_file_shrinks_after_a_burst(tmp_path: Path, receiver: Receiver) -> None:
+    with stocked(tmp_path, receiver, tasks=300) as intake:
+        database = sqlite3.connect(f"file:{tmp_path}/queue.db?mode=ro", uri=True)
+
+        def pages() -> int:
+            return int(database.execute("PRAGMA page_count").fetchone()[0])
+
+        assert pages() > 2500
+        intake.daemon.signal(SIGUSR2)
+        receiver.wait_for(300, "/x", timeout=60)
+        eventually(lambda: pages() < 1100, timeout=30)
+        database.close()
+
+
+def test_what_the_guide_tells_to_type_works_beside_a_daemon(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (ROOT / "docs/guide/embedded.md").read_text()
+    (queries,) = re.findall(r"```sql\n(.*?)```", guide, re.DOTALL)
+    (backup,) = re.findall(r"^python3 (-c .*)$", guide, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    with stocked(tmp_path, receiver) as intake:
+        subprocess.run([sys.executable, *shlex.split(backup)], check=True)
+        database = sqlite3.connect("backup.db")
+        found = [database.execute(line).fetchall() for line in queries.splitlines()]
+        database.close()
+        assert found[0] == [("default", 0, 100)]
+        assert len(found[4]) == 10
+        intake.daemon.kill()
+        (tmp_path / "queue.db-wal").unlink()
+        (tmp_path / "backup.db").rename(tmp_path / "queue.db")
+        everything_arrives(intake)

@@ -58,18 +58,19 @@ def _copied(source: Path, target: Path, folder: Path) -> dict[str, int]:
         shutil.copy(f"{source}-wal", f"{work}-wal")
     if not _is_readable(work):
         _give_first_page(work, fresh)
-    settle_in(target)
-    _make(target)
-    old, new = sqlite3.connect(work), sqlite3.connect(target)
+    old, new = sqlite3.connect(work), sqlite3.connect(fresh)
     try:
         with new:
-            return _fill(old, new)
+            saved = _fill(old, new)
     finally:
         old.close()
         new.close()
+    fresh.rename(target)
+    return saved
 
 
 def _make(path: Path) -> None:
+    settle_in(path)
     database = sqlite3.connect(path, isolation_level=None)
     try:
         prepare(database, path)
