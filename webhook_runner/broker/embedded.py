@@ -9,8 +9,7 @@ from webhook_runner.broker.batch import AT_ONCE, Entry, Letter
 from webhook_runner.broker.dealer import Dealer, handle_of
 from webhook_runner.broker.group_commit import GroupCommit
 from webhook_runner.broker.letter import death_marks, invalid_marks
-from webhook_runner.broker.queue_file import QueueFile
-from webhook_runner.broker.queue_schema import MEMORY
+from webhook_runner.broker.queue_file import MEMORY, QueueFile
 from webhook_runner.broker.record import entry_of, entry_of_message
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Observer

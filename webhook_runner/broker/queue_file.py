@@ -21,8 +21,10 @@ from webhook_runner.broker.batch import (
 )
 from webhook_runner.broker.file_lock import FileLock
 from webhook_runner.broker.queue_place import Place, real_path, settle_in
-from webhook_runner.broker.queue_schema import MEMORY, inspect, prepare
+from webhook_runner.broker.queue_schema import inspect, prepare
 from webhook_runner.broker.queue_trouble import explained, refusal
+
+MEMORY = ":memory:"
 
 _LAST_ID = """
 SELECT max((SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(id), 0) FROM dead),
@@ -70,7 +72,7 @@ class QueueFile:
         if path == MEMORY:
             return cls._opened(path, None)
         real = real_path(path)
-        lock = FileLock.take(real)
+        lock = FileLock.take(Path(f"{real}.lock"))
         try:
             settle_in(real)
             inspect(real)
