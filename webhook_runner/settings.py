@@ -107,6 +107,10 @@ class EgressSettings(Section):
     no_proxy: tuple[str, ...] = ()
 
 
+class PerformanceSettings(Section):
+    http: Literal["lean", "httpx2"] = "lean"
+
+
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console", "logfmt"] = "auto"
@@ -128,6 +132,7 @@ class Settings(Section):
     broker: BrokerSettings = BrokerSettings()
     api: ApiSettings = ApiSettings()
     egress: EgressSettings = EgressSettings()
+    performance: PerformanceSettings = PerformanceSettings()
     log: LogSettings = LogSettings()
     queues: Mapping[Name, QueueSettings] = Field(
         default_factory=lambda: {"default": QueueSettings()}, min_length=1

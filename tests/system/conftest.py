@@ -1,31 +1,52 @@
-"""Stages for the daemon: one of a test's own, and one that the tests of a module share."""
+"""Stages for the daemon: one of a test's own, one for a module, one for all.
+
+They are on the embedded broker; `rabbit_stage` and `rabbit_common` are for what is AMQP's own, and
+`either_stage` and `either_common` for what both brokers must do alike.
+"""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.parts.embedded_stage import EmbeddedStage
 from tests.parts.node import RabbitNode
+from tests.parts.rabbit_stage import RabbitStage
 from tests.parts.receiver import Receiver
-from tests.parts.stage import QUICK, Stage
+from tests.parts.stage import BROKERS, QUICK, Stage
 from tests.parts.vhosts import VhostPool
 
 
 @pytest.fixture
-def stage(node: RabbitNode, _vhosts: VhostPool, receiver: Receiver) -> Iterator[Stage]:
+def stage(tmp_path: Path, receiver: Receiver) -> Iterator[EmbeddedStage]:
+    """A queue file without a daemon; paths lead to the test's `receiver`."""
+    with EmbeddedStage(tmp_path, receiver) as empty:
+        yield empty
+
+
+@pytest.fixture
+def rabbit_stage(node: RabbitNode, _vhosts: VhostPool, receiver: Receiver) -> Iterator[RabbitStage]:
     """A virtual host without a daemon; paths lead to the test's `receiver`."""
     name = _vhosts.take()
-    with Stage(node, name, receiver) as empty:
+    with RabbitStage(node, name, receiver) as empty:
         yield empty
     _vhosts.give_back(name)
+
+
+@pytest.fixture(params=BROKERS)
+def either_stage(request: pytest.FixtureRequest) -> Stage:
+    """A stage on each broker in turn."""
+    name = "stage" if request.param == "embedded" else "rabbit_stage"
+    stage: Stage = request.getfixturevalue(name)
+    return stage
 
 
 @pytest.fixture(scope="module")
-def shared_stage(node: RabbitNode, _vhosts: VhostPool) -> Iterator[Stage]:
-    """A virtual host for all tests of a module; paths lead to `shared_stage.receiver`."""
-    name = _vhosts.take()
-    with Receiver() as receiver, Stage(node, name, receiver) as empty:
+def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStage]:
+    """A queue file for all tests of a module; paths lead to `shared_stage.receiver`."""
+    directory = tmp_path_factory.mktemp("shared")
+    with Receiver() as receiver, EmbeddedStage(directory, receiver) as empty:
         yield empty
-    _vhosts.give_back(name)
 
 
 QUEUES = {
@@ -48,8 +69,25 @@ extensions = ["tests.parts.extension:break_down"]""",
 
 
 @pytest.fixture(scope="session")
-def common(node: RabbitNode, _vhosts: VhostPool) -> Iterator[Stage]:
+def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStage]:
     """A stage with one daemon, `common.first`, and a queue for each policy that tests ask for."""
-    with Receiver() as receiver, Stage(node, _vhosts.take(), receiver) as stage:
+    directory = tmp_path_factory.mktemp("common")
+    with Receiver() as receiver, EmbeddedStage(directory, receiver) as stage:
         stage.daemon(QUEUES)
         yield stage
+
+
+@pytest.fixture(scope="session")
+def rabbit_common(node: RabbitNode, _vhosts: VhostPool) -> Iterator[RabbitStage]:
+    """The same as `common`, on RabbitMQ."""
+    with Receiver() as receiver, RabbitStage(node, _vhosts.take(), receiver) as stage:
+        stage.daemon(QUEUES)
+        yield stage
+
+
+@pytest.fixture(params=BROKERS)
+def either_common(request: pytest.FixtureRequest) -> Stage:
+    """The same as `common`, on each broker in turn."""
+    name = "common" if request.param == "embedded" else "rabbit_common"
+    stage: Stage = request.getfixturevalue(name)
+    return stage

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import uuid4
 
 import pytest
@@ -11,8 +13,10 @@ from tests.parts import publisher
 from tests.parts.daemon import Daemon
 from tests.parts.node import RabbitNode
 from tests.parts.proxy import FaultProxy
+from tests.parts.rabbit_stage import RabbitStage
 from tests.parts.receiver import Answer, Receiver, Request
-from tests.parts.scene import Scene, add_vhost, attempts, by_id, doubted
+from tests.parts.scene import add_vhost, attempts, by_id, doubted
+from tests.parts.stage import SetAside, Stage
 
 QUICK = "min_backoff_seconds = 0.2\nmax_doublings = 0\njitter = 0\nmax_redeliveries = 20\n"
 # A task without an id is published anew under one first, and the ack of its original may still be
@@ -20,6 +24,8 @@ QUICK = "min_backoff_seconds = 0.2\nmax_doublings = 0\njitter = 0\nmax_redeliver
 SLOWLY = [Answer(delay=0.3)]
 ALWAYS_500 = [Answer(500, delay=0.3)]
 SIGKILLED = -9
+EMBEDDED = ["embedded-named", "embedded-unnamed"]
+AMQP_QUEUES = ("quorum", "classic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,7 @@ class Case:
     queue: str
     named: bool
     key: str
-    scene: Scene
+    stage: Stage
 
     @property
     def path(self) -> str:
@@ -39,22 +45,58 @@ class Case:
     def undo(self) -> str:
         return f"/undo-{self.key}"
 
+    @property
+    def embedded(self) -> bool:
+        return self.queue == "embedded"
+
+    @property
+    def receiver(self) -> Receiver:
+        return self.stage.receiver
+
+    def daemon(self, failpoints: str = "", *, server: str = "", lines: str = "") -> Daemon:
+        """Start a daemon and wait until it is ready."""
+        armed = {"WEBHOOK_RUNNER_FAILPOINTS": failpoints} if failpoints else {}
+        queues = dict.fromkeys(("embedded",) if self.embedded else AMQP_QUEUES, QUICK + lines)
+        return self.stage.daemon(queues, server=server, environment=armed)
+
     def publish(self, **fields: object) -> float:
         """Publish the task and return the wall clock before."""
         before = time.time()
-        name = {"message_id": self.key} if self.named else {}
-        publisher.publish(self.scene.direct_url, self.queue, {"url": self.path, **fields}, **name)
+        body = {"url": self.path, **fields}
+        if isinstance(self.stage, RabbitStage):
+            name = {"message_id": self.key} if self.named else {}
+            self.stage.publish(self.queue, body, **name)
+        else:
+            name = {"id": self.key} if self.named else {}
+            self.stage.publish(self.queue, {**name, **body})
         return before
 
+    def nth(self, point: str, number: int = 1) -> str:
+        """Return the failpoint of the ``number``th such call that comes after the task's own id.
+
+        A message without an id is published anew and acknowledged before; a task that comes by
+        HTTP has been published by the daemon itself.
+        """
+        call = point.partition(".")[0]
+        earlier = call == "enqueue" if self.embedded else call in {"enqueue", "ack"}
+        if earlier and (self.embedded or not self.named):
+            number += 1
+        return f"{point}:{number}:kill"
+
     def requests(self) -> list[Request]:
-        return self.scene.receiver.received(self.path)
+        return self.receiver.received(self.path)
 
     def undone(self) -> list[Request]:
-        return self.scene.receiver.received(self.undo)
+        return self.receiver.received(self.undo)
 
-    def dead(self) -> list[publisher.Message]:
-        letters = publisher.drain(self.scene.direct_url, f"wr.v1.dead.{self.queue}")
-        return [letter for letter in letters if self.path.encode() in letter.body]
+    def dead(self) -> list[SetAside]:
+        return [each for each in self.stage.dead(self.queue) if self.path.encode() in each.body]
+
+
+class Cases(Protocol):
+    """Makes the case that two words name: a kind of queue, and of publisher."""
+
+    def __call__(self, words: str) -> Case: ...
 
 
 @pytest.fixture(scope="module")
@@ -66,27 +108,46 @@ def crash_vhost(node: RabbitNode) -> str:
 
 
 @pytest.fixture
-def scene(node: RabbitNode, crash_vhost: str, receiver: Receiver) -> Scene:
-    fresh = Scene(node, crash_vhost, receiver, queue_lines=QUICK, queues=("quorum", "classic"))
-    fresh.clear()
-    return fresh
+def crash_stage(node: RabbitNode, crash_vhost: str, receiver: Receiver) -> Iterator[RabbitStage]:
+    with RabbitStage(node, crash_vhost, receiver) as fresh:
+        fresh.clear()
+        yield fresh
 
 
-@pytest.fixture(params=["quorum-named", "quorum-unnamed", "classic-named", "classic-unnamed"])
-def every_case(request: pytest.FixtureRequest, scene: Scene) -> Case:
-    return make_case(str(request.param), scene)
+@pytest.fixture
+def make_case(request: pytest.FixtureRequest) -> Cases:
+    def make(words: str) -> Case:
+        queue, _, naming = words.partition("-")
+        stage = request.getfixturevalue("stage" if queue == "embedded" else "crash_stage")
+        case = Case(queue, naming == "named", uuid4().hex, stage)
+        stage.receiver.script(case.path, SLOWLY)
+        return case
+
+    return make
 
 
-@pytest.fixture(params=["quorum-named", "classic-unnamed"])
-def case(request: pytest.FixtureRequest, scene: Scene) -> Case:
-    return make_case(str(request.param), scene)
+def amqp(*names: str) -> list[object]:
+    return [pytest.param(name, marks=pytest.mark.rabbitmq) for name in names]
 
 
-def make_case(words: str, scene: Scene) -> Case:
-    queue, _, naming = words.partition("-")
-    case = Case(queue, naming == "named", uuid4().hex, scene)
-    scene.receiver.script(case.path, SLOWLY)
-    return case
+@pytest.fixture(
+    params=[
+        *EMBEDDED,
+        *amqp("quorum-named", "quorum-unnamed", "classic-named", "classic-unnamed"),
+    ]
+)
+def every_case(request: pytest.FixtureRequest, make_case: Cases) -> Case:
+    return make_case(str(request.param))
+
+
+@pytest.fixture(params=[*EMBEDDED, *amqp("quorum-named", "classic-unnamed")])
+def case(request: pytest.FixtureRequest, make_case: Cases) -> Case:
+    return make_case(str(request.param))
+
+
+@pytest.fixture(params=amqp("quorum-named", "classic-unnamed"))
+def amqp_case(request: pytest.FixtureRequest, make_case: Cases) -> Case:
+    return make_case(str(request.param))
 
 
 @pytest.fixture
@@ -96,12 +157,16 @@ def proxy(node: RabbitNode) -> Iterator[FaultProxy]:
 
 
 def crash_at(case: Case, failpoint: str, **fields: object) -> float:
-    """Publish to a daemon that dies at the failpoint, start another, and let it come to rest."""
-    with case.scene.daemon(failpoint) as daemon:
-        daemon.ready()
-        published = case.publish(**fields)
-        assert daemon.wait(15) == SIGKILLED
-        go_on(case, daemon)
+    """Publish to a daemon that dies at the failpoint, start another, and let it come to rest.
+
+    Where it dies while the task is handed in by HTTP, the publisher has no answer.
+    """
+    daemon = case.daemon(failpoint)
+    published = time.time()
+    with suppress(ConnectionError) if case.embedded else nullcontext():
+        case.publish(**fields)
+    assert daemon.wait(15) == SIGKILLED
+    go_on(case, daemon)
     return published
 
 
@@ -111,7 +176,7 @@ def go_on(case: Case, daemon: Daemon) -> None:
     mark = daemon.mark()
     daemon.start()
     daemon.ready(after=mark)
-    case.scene.comes_to_rest()
+    case.stage.comes_to_rest()
 
 
 def assert_one_task(case: Case, requests: list[Request]) -> None:

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts.embedded_stage import EmbeddedStage
 from tests.parts.ports import free_port
 from tests.parts.proxy import FaultProxy
+from tests.parts.rabbit_stage import RabbitStage
 from tests.parts.receiver import Answer
 from tests.parts.stage import QUICK, Stage
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
+pytestmark = pytest.mark.system
 
 
 def get(port: int, path: str) -> tuple[int, str]:
@@ -27,11 +29,12 @@ def get(port: int, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_readiness_follows_the_broker_and_liveness_does_not(stage: Stage) -> None:
+@pytest.mark.rabbitmq
+def test_readiness_follows_the_broker_and_liveness_does_not(rabbit_stage: RabbitStage) -> None:
     port = free_port()
     top = f'[api]\nlisten = "127.0.0.1:{port}"\n[log]\nformat = "json"\n'
-    with FaultProxy("127.0.0.1", stage.node.port) as proxy:
-        daemon = stage.daemon({"a": QUICK}, server=proxy.url_for(stage.url), top=top)
+    with FaultProxy("127.0.0.1", rabbit_stage.node.port) as proxy:
+        daemon = rabbit_stage.daemon({"a": QUICK}, server=proxy.url_for(rabbit_stage.url), top=top)
         status, page = get(port, "/readyz")
         assert (status, json.loads(page)["parts"]) == (200, {"broker": "ok", "queue a": "ok"})
         mark = daemon.mark()
@@ -52,37 +55,57 @@ def test_readiness_follows_the_broker_and_liveness_does_not(stage: Stage) -> Non
         daemon.close()
 
 
-def test_metrics_count_what_happened(stage: Stage) -> None:
-    port = free_port()
-    top = f'[api]\nlisten = "127.0.0.1:{port}"\n[log]\nformat = "json"\n'
-    daemon = stage.daemon({"a": QUICK}, top=top)
+def test_metrics_count_what_happened(stage: EmbeddedStage) -> None:
+    daemon = stage.daemon({"a": QUICK})
     stage.receiver.script("/fails", [Answer(500)])
     task = {"url": "/fails", "max_retries": 1, "roll_back": "/undo", "id": "x"}
-    stage.publish("a", {"url": "/fine"}, b"bad", task)
+    stage.publish("a", {"url": "/fine"}, task, {"url": "/later", "countdown": 3600})
     daemon.wait_for_event("task.rolled_back", task_id="x~rb")
     daemon.wait_for_event("task.failed", task_id="x")
-    page = get(port, "/metrics")[1]
+    page = get(stage.port, "/metrics")[1]
     for line in (
         # A roll-back is a task as well.
         'webhook_runner_tasks_total{queue="a",reason="",state="succeeded"} 2.0',
         'webhook_runner_tasks_total{queue="a",reason="retries_exhausted",state="failed"} 1.0',
         'webhook_runner_attempts_total{class="5xx",queue="a"} 2.0',
         'webhook_runner_attempts_total{class="2xx",queue="a"} 2.0',
-        'webhook_runner_invalid_total{queue="a",reason="not_json"} 1.0',
         'webhook_runner_rollback_total{outcome="delivered",queue="a"} 1.0',
         "webhook_runner_broker_up 1.0",
+        "webhook_runner_scheduled 1.0",
     ):
         assert line in page.splitlines()
 
 
-def test_a_daemon_needs_no_file(stage: Stage) -> None:
+@pytest.mark.rabbitmq
+def test_metrics_count_invalid_messages(rabbit_stage: RabbitStage) -> None:
+    port = free_port()
+    top = f'[api]\nlisten = "127.0.0.1:{port}"\n[log]\nformat = "json"\n'
+    daemon = rabbit_stage.daemon({"a": QUICK}, top=top)
+    rabbit_stage.publish("a", b"bad")
+    daemon.wait_for_event("task.rejected")
+    page = get(port, "/metrics")[1]
+    line = 'webhook_runner_invalid_total{queue="a",reason="not_json"} 1.0'
+    assert line in page.splitlines()
+
+
+def test_a_paused_daemon_is_alive_but_not_ready(stage: EmbeddedStage) -> None:
+    daemon = stage.daemon({"a": QUICK})
+    status, page = get(stage.port, "/readyz")
+    assert (status, json.loads(page)["parts"]) == (200, {"broker": "ok", "queue a": "ok"})
+    mark = daemon.mark()
+    daemon.signal(signal.SIGUSR1)
+    daemon.wait_for_event("queue.stopped", after=mark)
+    assert (get(stage.port, "/readyz")[0], get(stage.port, "/livez")[0]) == (503, 200)
+
+
+def test_a_daemon_needs_no_file(stage: EmbeddedStage) -> None:
     if Path("/etc/taskqueue/taskqueue.ini").exists():
         pytest.skip("this machine has a configuration in the usual place")
     environment = {
         "TASKQUEUE_CONFIG_FILE": "",
         "WEBHOOK_RUNNER_SERVER": stage.url,
         "WEBHOOK_RUNNER_BASE_URL": stage.base,
-        "WEBHOOK_RUNNER_API__LISTEN": "",
+        "WEBHOOK_RUNNER_API__LISTEN": stage.listen,
         "WEBHOOK_RUNNER_QUEUES__DEFAULT__CONCURRENCY": "3",
     }
     daemon = stage.daemon({}, environment=environment)
@@ -116,10 +139,11 @@ def test_a_bad_file_ends_the_start_with_every_problem(stage: Stage) -> None:
     assert "Traceback" not in text
 
 
-def test_a_wrong_password_is_told_and_tried_again_slowly(stage: Stage) -> None:
-    with FaultProxy("127.0.0.1", stage.node.port) as proxy:
-        server = proxy.url_for(stage.url).replace("guest:guest@", "guest:hunter2@")
-        daemon = stage.unready({"a": QUICK}, server=server)
+@pytest.mark.rabbitmq
+def test_a_wrong_password_is_told_and_tried_again_slowly(rabbit_stage: RabbitStage) -> None:
+    with FaultProxy("127.0.0.1", rabbit_stage.node.port) as proxy:
+        server = proxy.url_for(rabbit_stage.url).replace("guest:guest@", "guest:hunter2@")
+        daemon = rabbit_stage.unready({"a": QUICK}, server=server)
         lost = daemon.wait_for_event("broker.lost")
         assert "ACCESS_REFUSED" in str(lost["error"]) or "refused" in str(lost["error"])
         assert float(str(lost["delay_s"])) >= 0.5

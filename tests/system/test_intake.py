@@ -1,10 +1,12 @@
 """Tasks that enter by HTTP, on either broker: every answer, every byte, on time, none lost."""
 
+import http.client
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGKILL, SIGTERM
 from uuid import uuid4
 
 import pytest
@@ -12,9 +14,9 @@ import pytest
 from tests.parts.intake import Intake
 from tests.parts.node import RabbitNode
 from tests.parts.proxy import FaultProxy
+from tests.parts.rabbit_stage import RabbitStage
 from tests.parts.receiver import Answer, Receiver
 from tests.parts.scene import add_vhost, eventually
-from tests.parts.stage import Stage
 
 pytestmark = pytest.mark.system
 
@@ -26,7 +28,7 @@ def server_of(broker: str, request: pytest.FixtureRequest) -> str:
     if broker == "embedded":
         directory: Path = request.getfixturevalue("tmp_path")
         return f"embedded:{directory}/queue.db"
-    stage: Stage = request.getfixturevalue("stage")
+    stage: RabbitStage = request.getfixturevalue("rabbit_stage")
     return stage.url
 
 
@@ -165,6 +167,40 @@ def ids(receiver: Receiver) -> set[str]:
     return {str(each.header("Idempotency-Key")) for each in receiver.received()}
 
 
+@pytest.mark.parametrize("broker", BROKERS)
+@pytest.mark.parametrize(
+    ("point", "later", "kept"),
+    [
+        ("enqueue.before:1:kill", {}, 0),
+        ("enqueue.after:1:kill", {}, 1),
+        ("park.after:1:kill", {"countdown": 1}, 1),
+        ("dispatch.before:1:kill", {}, 1),
+    ],
+)
+def test_a_daemon_that_dies_over_a_task_runs_it_once_or_never_took_it(
+    request: pytest.FixtureRequest,
+    receiver: Receiver,
+    broker: str,
+    point: str,
+    later: dict[str, object],
+    kept: int,
+) -> None:
+    intake = Intake(server_of(broker, request), receiver)
+    intake.daemon.environment["WEBHOOK_RUNNER_FAILPOINTS"] = point
+    with intake.daemon as daemon:
+        daemon.ready()
+        with suppress(OSError, http.client.HTTPException):
+            intake.post({"url": "/once", "id": "once", **later})
+        assert daemon.wait(10) == -SIGKILL
+        daemon.environment.clear()
+        mark = daemon.mark()
+        daemon.start()
+        daemon.ready(after=mark)
+        assert intake.post({"url": "/last", "countdown": 2}).status == 202
+        receiver.wait_for(1, "/last")
+        assert len(receiver.received("/once")) == kept
+
+
 def test_a_daemon_that_stops_answers_503(intake: Intake) -> None:
     intake.receiver.script("/hangs", [Answer(hang=True)])
     intake.post({"url": "/hangs"})
@@ -180,9 +216,13 @@ def test_a_daemon_that_stops_answers_503(intake: Intake) -> None:
 
 
 @pytest.mark.rabbitmq
-def test_a_broker_that_is_gone_is_503_until_it_is_back(stage: Stage, receiver: Receiver) -> None:
-    with FaultProxy("127.0.0.1", stage.node.port) as proxy:
-        intake = Intake(proxy.url_for(stage.url), receiver, "[broker]\nreconnect_max_seconds = 1")
+def test_a_broker_that_is_gone_is_503_until_it_is_back(
+    rabbit_stage: RabbitStage, receiver: Receiver
+) -> None:
+    with FaultProxy("127.0.0.1", rabbit_stage.node.port) as proxy:
+        intake = Intake(
+            proxy.url_for(rabbit_stage.url), receiver, "[broker]\nreconnect_max_seconds = 1"
+        )
         with intake.daemon as daemon:
             daemon.ready()
             mark = daemon.mark()

@@ -8,7 +8,7 @@ from tests.parts.daemon import Daemon, Event
 from tests.parts.receiver import Answer, Receiver
 from tests.parts.stage import QUICK, Stage, wait_for_events
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
+pytestmark = pytest.mark.system
 
 
 def reload(daemon: Daemon, text: str, *, told: str = "config.reloaded") -> Event:

@@ -10,10 +10,11 @@ import pytest
 
 from tests.parts.daemon import Daemon
 from tests.parts.proxy import FaultProxy
+from tests.parts.rabbit_stage import RabbitStage
 from tests.parts.receiver import Answer
 from tests.parts.stage import QUICK, Stage
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
+pytestmark = pytest.mark.system
 
 PAUSES = [(signal.SIGTSTP, signal.SIGCONT), (signal.SIGUSR1, signal.SIGUSR2)]
 
@@ -147,12 +148,13 @@ def test_a_task_that_named_no_id_keeps_the_one_it_was_given(stage: Stage, state:
     assert len({request.header("Webhook-Runner-Task-Id") for request in requests}) == 1
 
 
+@pytest.mark.rabbitmq
 @pytest.mark.parametrize("fault", ["refuse", "black_hole"])
-def test_a_daemon_stops_in_order_without_its_broker(stage: Stage, fault: str) -> None:
-    with FaultProxy("127.0.0.1", stage.node.port) as proxy:
-        server = proxy.url_for(stage.url)
-        daemon = stage.daemon({"a": QUICK}, server=server, top="shutdown_timeout = 1\n")
-        hanging(stage, 1)
+def test_a_daemon_stops_in_order_without_its_broker(rabbit_stage: RabbitStage, fault: str) -> None:
+    with FaultProxy("127.0.0.1", rabbit_stage.node.port) as proxy:
+        server = proxy.url_for(rabbit_stage.url)
+        daemon = rabbit_stage.daemon({"a": QUICK}, server=server, top="shutdown_timeout = 1\n")
+        hanging(rabbit_stage, 1)
         mark = daemon.mark()
         if fault == "refuse":
             proxy.refuse()
@@ -165,8 +167,9 @@ def test_a_daemon_stops_in_order_without_its_broker(stage: Stage, fault: str) ->
         daemon.close()
 
 
-def test_an_interrupt_stops_a_daemon_that_never_had_a_broker(stage: Stage) -> None:
-    daemon = stage.unready({"a": QUICK}, server="amqp://127.0.0.1:1/")
+@pytest.mark.rabbitmq
+def test_an_interrupt_stops_a_daemon_that_never_had_a_broker(rabbit_stage: RabbitStage) -> None:
+    daemon = rabbit_stage.unready({"a": QUICK}, server="amqp://127.0.0.1:1/")
     daemon.wait_for_event("broker.lost")
     daemon.signal(signal.SIGINT)
     assert daemon.wait(20) == 0

@@ -9,10 +9,11 @@ import pytest
 
 from tests.parts.daemon import Daemon
 from tests.parts.proxy import FaultProxy
+from tests.parts.rabbit_stage import RabbitStage
 from tests.parts.receiver import Answer, Receiver
 from tests.parts.stage import QUICK, Stage, wait_for_events
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
+pytestmark = pytest.mark.system
 
 BAD = b'{"url": "/bad", '
 
@@ -53,18 +54,21 @@ def test_a_failed_task_is_retried_after_its_backoff(
     daemon.wait_for_event("task.succeeded", task_id="flaky", attempt=3)
 
 
-def test_a_malformed_message_stops_neither_the_queue_nor_the_next_start(stage: Stage) -> None:
+@pytest.mark.rabbitmq
+def test_a_malformed_message_stops_neither_the_queue_nor_the_next_start(
+    rabbit_stage: RabbitStage,
+) -> None:
     """Defect 3: the consumer waited for ever, and the message stayed for the next start."""
-    daemon = stage.daemon({"a": "concurrency = 1"})
-    stage.publish("a", BAD, {"url": "/first"})
-    stage.receiver.wait_for(1, "/first")
-    stage.wait_until_empty("a")
+    daemon = rabbit_stage.daemon({"a": "concurrency = 1"})
+    rabbit_stage.publish("a", BAD, {"url": "/first"})
+    rabbit_stage.receiver.wait_for(1, "/first")
+    rabbit_stage.wait_until_empty("a")
     daemon.kill()
-    stage.publish("a", BAD, BAD, {"url": "/second"})
+    rabbit_stage.publish("a", BAD, BAD, {"url": "/second"})
     daemon.start()
-    stage.receiver.wait_for(1, "/second")
-    stage.wait_until_empty("a")
-    assert [message.body for message in stage.invalid("a")] == [BAD] * 3
+    rabbit_stage.receiver.wait_for(1, "/second")
+    rabbit_stage.wait_until_empty("a")
+    assert [message.body for message in rabbit_stage.invalid("a")] == [BAD] * 3
 
 
 @pytest.mark.parametrize("trouble", ["refused", "reset"])
@@ -96,7 +100,9 @@ def test_a_task_without_retries_left_ends_and_the_daemon_lives(stage: Stage) -> 
     stage.receiver.wait_for(1, "/fine")
     stage.wait_until_empty("a")
     assert daemon.returncode is None
+    mark = daemon.mark()
     daemon.restart()
+    daemon.ready(after=mark)
     stage.publish("a", {"url": "/after"})
     stage.receiver.wait_for(1, "/after")
     assert len(stage.receiver.received("/fails")) == 2
@@ -166,20 +172,21 @@ def test_the_count_of_retries_survives_the_daemon(stage: Stage) -> None:
     assert attempts(stage.receiver, "/fails") == ["1", "2", "3"]
 
 
-def test_two_daemons_share_the_count_of_retries(stage: Stage) -> None:
+@pytest.mark.rabbitmq
+def test_two_daemons_share_the_count_of_retries(rabbit_stage: RabbitStage) -> None:
     """Defect 9: each process counted for itself."""
-    pair = [stage.daemon({"a": QUICK}) for _ in range(2)]
-    stage.receiver.script("/fails", [Answer(500)])
+    pair = [rabbit_stage.daemon({"a": QUICK}) for _ in range(2)]
+    rabbit_stage.receiver.script("/fails", [Answer(500)])
     ids = [f"t{number}" for number in range(10)]
-    stage.publish("a", *({"url": "/fails", "id": each, "max_retries": 3} for each in ids))
-    stage.receiver.wait_for(40, "/fails")
-    stage.wait_until_empty("a")
+    rabbit_stage.publish("a", *({"url": "/fails", "id": each, "max_retries": 3} for each in ids))
+    rabbit_stage.receiver.wait_for(40, "/fails")
+    rabbit_stage.wait_until_empty("a")
     seen = Counter(
         (request.header("Webhook-Runner-Task-Id"), request.header("Webhook-Runner-Attempt"))
-        for request in stage.receiver.received("/fails")
+        for request in rabbit_stage.receiver.received("/fails")
     )
     assert seen == {(each, str(n)): 1 for each in ids for n in range(1, 5)}
-    assert sorted(str(letter.headers["wr-id"]) for letter in stage.dead("a")) == sorted(ids)
+    assert sorted(str(letter.headers["wr-id"]) for letter in rabbit_stage.dead("a")) == sorted(ids)
     assert all("task.attempt.started" in {e["event"] for e in each.events} for each in pair)
 
 
@@ -200,23 +207,26 @@ def test_a_backlog_stays_in_the_broker_and_a_stop_leaves_it_there(stage: Stage) 
     assert stage.depths("a") == (198, 0)
 
 
-def test_a_lost_connection_is_made_again(stage: Stage) -> None:
+@pytest.mark.rabbitmq
+def test_a_lost_connection_is_made_again(rabbit_stage: RabbitStage) -> None:
     """Defect 10: no reconnect, and channels closed while senders still ran."""
-    with FaultProxy("127.0.0.1", stage.node.port) as proxy:
-        daemon = stage.daemon({"a": "concurrency = 5"}, server=proxy.url_for(stage.url))
-        stage.receiver.script("/hangs", [Answer(hang=True)])
-        stage.publish("a", {"url": "/hangs", "id": "during"})
-        stage.receiver.wait_for(1, "/hangs")
+    with FaultProxy("127.0.0.1", rabbit_stage.node.port) as proxy:
+        daemon = rabbit_stage.daemon(
+            {"a": "concurrency = 5"}, server=proxy.url_for(rabbit_stage.url)
+        )
+        rabbit_stage.receiver.script("/hangs", [Answer(hang=True)])
+        rabbit_stage.publish("a", {"url": "/hangs", "id": "during"})
+        rabbit_stage.receiver.wait_for(1, "/hangs")
         mark = daemon.mark()
         proxy.cut()
         daemon.wait_for_event("broker.lost", after=mark)
-        stage.publish("a", {"url": "/meanwhile"})
+        rabbit_stage.publish("a", {"url": "/meanwhile"})
         daemon.ready(after=mark)
-        stage.receiver.wait_for(1, "/meanwhile")
-        stage.receiver.release()
-        stage.wait_until_empty("a")
+        rabbit_stage.receiver.wait_for(1, "/meanwhile")
+        rabbit_stage.receiver.release()
+        rabbit_stage.wait_until_empty("a")
         # The outcome was still known to the process that had sent the request.
-        assert len(stage.receiver.received("/hangs")) == 1
+        assert len(rabbit_stage.receiver.received("/hangs")) == 1
         daemon.close()
 
 

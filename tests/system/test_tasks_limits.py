@@ -5,7 +5,7 @@ import pytest
 from tests.parts.receiver import Answer, Receiver
 from tests.parts.stage import Stage
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
+pytestmark = pytest.mark.system
 
 
 def test_the_concurrency_of_a_queue_is_reached_and_never_exceeded(

@@ -9,7 +9,7 @@ import pytest
 from tests.parts.receiver import Answer, Receiver
 from tests.parts.stage import Stage, wait_for_events
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
+pytestmark = pytest.mark.system
 
 
 def attempts(receiver: Receiver, path: str = "/here") -> list[str | None]:

@@ -10,7 +10,7 @@ from tests.parts.receiver import Answer, Receiver
 from tests.parts.stage import Stage
 from webhook_runner.task.instant import rfc_3339
 
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
+pytestmark = pytest.mark.system
 
 
 def test_a_countdown_never_ends_early(common: Stage, receiver: Receiver) -> None:
@@ -55,28 +55,6 @@ def test_eta_wins_over_countdown(common: Stage, receiver: Receiver) -> None:
         {"url": f"{receiver.url}/short", "eta": eta, "countdown": 0},
     )
     assert min(request.arrived_at for request in receiver.wait_for(2)) >= eta
-
-
-def test_a_countdown_begins_when_its_message_was_published(
-    common: Stage, receiver: Receiver
-) -> None:
-    stamp = int(time.time()) - 60
-    task = {"url": f"{receiver.url}/waited", "countdown": 59.5}
-    common.publish("plain", task, timestamp=stamp)
-    # Its backlog of a minute counts; a second is added, for the stamp has whole seconds.
-    (request,) = receiver.wait_for(1, "/waited")
-    assert request.arrived_at >= stamp + 59.5 + 1
-
-
-@pytest.mark.parametrize("days", [-500, 1])
-def test_an_absurd_timestamp_is_not_believed(common: Stage, receiver: Receiver, days: int) -> None:
-    published = time.time()
-    stamp = int(published) + days * 86400
-    common.publish(
-        "plain", {"url": f"{receiver.url}/here", "countdown": 0.5}, timestamp=stamp, message_id="x"
-    )
-    (request,) = receiver.wait_for(1, "/here")
-    assert request.arrived_at >= published + 0.5
 
 
 def expiring(receiver: Receiver, name: str, **more: Any) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     metrics = MetricsObserver(__version__, settings.queues)
     observer = Fanout(log, metrics, bell)
     broker = _broker(settings, clock, observer)
-    http = HttpDispatcher(settings.egress)
+    http = HttpDispatcher(settings.egress, client=settings.performance.http)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
 
     metrics.watch(
