@@ -13,6 +13,7 @@ from webhook_runner.broker.batch import Ack, Entry
 from webhook_runner.broker.group_commit import RETRY_SECONDS, GroupCommit
 from webhook_runner.broker.queue_file import QueueFile
 from webhook_runner.broker.queue_schema import prepare
+from webhook_runner.broker.queue_trouble import UNUSABLE
 from webhook_runner.errors import QueueFileError
 
 
@@ -73,3 +74,23 @@ def test_a_file_system_that_refuses_wal_is_named(tmp_path: Path) -> None:
     with pytest.raises(QueueFileError, match="put it on a local disk"):
         prepare(database, tmp_path / "queue.db")
     database.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nowhere/queue.db", "there is no directory"),
+        ("folder", "it is a directory"),
+        ("x" * 256, "File name too long"),
+        ("loop", "[Ll]oop"),
+        ("file/queue.db", "there is no directory"),
+    ],
+)
+def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(QueueFileError, match=words) as refused:
+        QueueFile.open(str(tmp_path / name))
+    assert refused.value.code == UNUSABLE
+    assert "\n" not in str(refused.value)

@@ -8,7 +8,8 @@ import pytest
 
 from tests.unit.broker.batches import NOW, ack, batch, claim, entry, give_back, names, publish
 from webhook_runner.broker.batch import Ack, Claim, Letter
-from webhook_runner.broker.queue_file import MEMORY, QueueFile, is_passing
+from webhook_runner.broker.queue_file import MEMORY, QueueFile
+from webhook_runner.broker.queue_trouble import is_passing
 from webhook_runner.errors import QueueFileError
 
 
