@@ -12,9 +12,9 @@ import pytest
 from tests.parts.intake import Intake
 from tests.parts.node import RabbitNode
 from tests.parts.proxy import FaultProxy
+from tests.parts.rabbit_stage import RabbitStage
 from tests.parts.receiver import Answer, Receiver
 from tests.parts.scene import add_vhost, eventually
-from tests.parts.stage import Stage
 
 pytestmark = pytest.mark.system
 
@@ -26,7 +26,7 @@ def server_of(broker: str, request: pytest.FixtureRequest) -> str:
     if broker == "embedded":
         directory: Path = request.getfixturevalue("tmp_path")
         return f"embedded:{directory}/queue.db"
-    stage: Stage = request.getfixturevalue("stage")
+    stage: RabbitStage = request.getfixturevalue("rabbit_stage")
     return stage.url
 
 
@@ -180,9 +180,13 @@ def test_a_daemon_that_stops_answers_503(intake: Intake) -> None:
 
 
 @pytest.mark.rabbitmq
-def test_a_broker_that_is_gone_is_503_until_it_is_back(stage: Stage, receiver: Receiver) -> None:
-    with FaultProxy("127.0.0.1", stage.node.port) as proxy:
-        intake = Intake(proxy.url_for(stage.url), receiver, "[broker]\nreconnect_max_seconds = 1")
+def test_a_broker_that_is_gone_is_503_until_it_is_back(
+    rabbit_stage: RabbitStage, receiver: Receiver
+) -> None:
+    with FaultProxy("127.0.0.1", rabbit_stage.node.port) as proxy:
+        intake = Intake(
+            proxy.url_for(rabbit_stage.url), receiver, "[broker]\nreconnect_max_seconds = 1"
+        )
         with intake.daemon as daemon:
             daemon.ready()
             mark = daemon.mark()
