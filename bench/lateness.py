@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pika
 
+from bench.histogram import print_histogram, spread
 from tests.parts.broker import HOW_TO_GET_ONE, obtain_broker
 from tests.parts.daemon import Daemon
 from tests.parts.receiver import Receiver, Request
@@ -29,7 +30,6 @@ level = "info"
 [queues.default]
 concurrency = 50
 """
-EDGES_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 
 
 def publish(url: str, tasks: int, longest: float) -> dict[str, tuple[float, float]]:
@@ -77,14 +77,10 @@ def report(requests: list[Request], sent: dict[str, tuple[float, float]]) -> int
         due = datetime.fromisoformat(request.header("Webhook-Runner-Eta") or "").timestamp()
         early += request.arrived_at < max(due, published + countdown)
         late.append((request.arrived_at - due) * 1000)
-    late.sort()
-    below = 0.0
-    for edge in (*EDGES_MS, float("inf")):
-        count = sum(1 for each in late if below <= each < edge)
-        print(f"{below:>8g} .. {edge:<8g} ms {count:>8} {'#' * (60 * count // max(len(late), 1))}")
-        below = edge
-    p50, p99 = late[len(late) // 2], late[int(len(late) * 0.99)]
-    print(f"tasks {len(sent)}  late p50 {p50:.1f} ms  p99 {p99:.1f} ms  max {late[-1]:.1f} ms")
+    print_histogram(late)
+    found = spread(late)
+    print(f"tasks {len(sent)}  late p50 {found.p50:.1f} ms", end="  ")
+    print(f"p99 {found.p99:.1f} ms  max {found.most:.1f} ms")
     lost, twice = len(sent) - len(ids), sum(ids.values()) - len(ids)
     verdict = "FAIL" if early or lost else "PASS"
     print(f"early {early} lost {lost} duplicated {twice} {verdict}")

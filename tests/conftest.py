@@ -4,12 +4,17 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.parts.broker import HOW_TO_GET_ONE, URL_VARIABLE, WANTING, TestBroker, obtain_broker
 from tests.parts.installation import Installation
 from tests.parts.node import RabbitNode
 from tests.parts.receiver import Receiver
 from tests.parts.vhosts import VhostPool
+
+# Machines are shared: how long an example takes says nothing about the code.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def _do_without(reason: str) -> None:

@@ -107,6 +107,10 @@ class EgressSettings(Section):
     no_proxy: tuple[str, ...] = ()
 
 
+class PerformanceSettings(Section):
+    http: Literal["lean", "httpx2"] = "lean"
+
+
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console", "logfmt"] = "auto"
@@ -128,6 +132,7 @@ class Settings(Section):
     broker: BrokerSettings = BrokerSettings()
     api: ApiSettings = ApiSettings()
     egress: EgressSettings = EgressSettings()
+    performance: PerformanceSettings = PerformanceSettings()
     log: LogSettings = LogSettings()
     queues: Mapping[Name, QueueSettings] = Field(
         default_factory=lambda: {"default": QueueSettings()}, min_length=1
@@ -140,5 +145,6 @@ class Settings(Section):
     @property
     def queue_file(self) -> str:
         """The file of the embedded broker, ``:memory:`` for none; "" when RabbitMQ is used."""
-        first = self.servers[0]
-        return first.removeprefix(EMBEDDED) if first.startswith(EMBEDDED) else ""
+        if isinstance(self.server, str) and self.server.startswith(EMBEDDED):
+            return self.server.removeprefix(EMBEDDED)
+        return ""

@@ -18,7 +18,16 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted(
     path
-    for folder in (".", "docs", "docs/adr", "docs/reference", "bench", "examples", "init")
+    for folder in (
+        ".",
+        "docs",
+        "docs/adr",
+        "docs/guide",
+        "docs/reference",
+        "bench",
+        "examples",
+        "init",
+    )
     for path in (ROOT / folder).glob("*.md")
 )
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

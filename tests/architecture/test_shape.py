@@ -63,17 +63,26 @@ def test_every_module_says_what_it_is_in_one_to_three_lines(path: Path) -> None:
     assert 1 <= len(said.splitlines()) <= 3
 
 
-def test_packages_are_empty_but_for_the_version() -> None:
+def test_packages_are_empty_but_for_the_version_and_the_public_names() -> None:
     written = {
-        name_of(path): path.read_text("utf-8").strip()
+        name_of(path)
         for path in MODULES
         if path.name == "__init__.py" and path.read_text("utf-8").strip()
     }
-    assert set(written) == {"__init__.py"}
+    assert written == {"__init__.py", "client/__init__.py"}
 
     *_, last = tree_of(PACKAGE / "__init__.py").body
     assert isinstance(last, ast.Assign)
     assert ast.unparse(last.targets[0]) == "__version__"
+
+
+def test_the_face_of_the_client_only_names_what_is_public() -> None:
+    said, *imports, listed = tree_of(PACKAGE / "client/__init__.py").body
+    assert isinstance(said, ast.Expr)
+    froms = [each for each in imports if isinstance(each, ast.ImportFrom)]
+    names = sorted(alias.name for each in froms for alias in each.names)
+    assert len(froms) == len(imports)
+    assert ast.unparse(listed) == f"__all__ = {names}"
 
 
 @each_module

@@ -1,7 +1,8 @@
 """What the contract tests of dispatchers share: engines, requests, names that resolve as told."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from webhook_runner.dispatch.failure import AttemptError
 from webhook_runner.dispatch.http import HttpDispatcher
@@ -9,7 +10,10 @@ from webhook_runner.task.model import Envelope, Task
 from webhook_runner.task.outcome import Trouble
 from webhook_runner.task.request import Request
 
-ENGINES = {"httpx2": HttpDispatcher}
+ENGINES: dict[str, Callable[..., HttpDispatcher]] = {
+    "lean": partial(HttpDispatcher, client="lean"),
+    "httpx2": partial(HttpDispatcher, client="httpx2"),
+}
 ENVELOPE = Envelope(Task(id="t1", queue="q", url="/", source=b"{}"), first_at=1.6e9, due_at=1.6e9)
 
 

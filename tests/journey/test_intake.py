@@ -13,8 +13,11 @@ from tests.fakes.observer import RecordingObserver
 from tests.journey.conftest import StartWorld
 from tests.journey.world import BASE, World
 from webhook_runner.engine.intake import PATIENCE
+from webhook_runner.engine.lane import Lane
 from webhook_runner.engine.queues import Queues
+from webhook_runner.engine.reception import Reception
 from webhook_runner.errors import BrokerUnavailableError, InvalidTaskError
+from webhook_runner.ports import Delivery
 from webhook_runner.settings import QueueSettings, Settings
 from webhook_runner.task.event import (
     TaskAccepted,
@@ -25,7 +28,7 @@ from webhook_runner.task.event import (
     TaskSucceeded,
     Warned,
 )
-from webhook_runner.task.model import Envelope
+from webhook_runner.task.model import Envelope, Message
 from webhook_runner.task.outcome import Responded
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -217,3 +220,26 @@ async def test_a_queue_that_a_reload_took_away_gets_nothing_new() -> None:
     assert queues.intake.max_message_bytes == 1024
     with pytest.raises(InvalidTaskError, match="'old' is not one of default"):
         await queues.intake.accept(message(queue="old"))
+
+
+async def test_the_target_of_a_moved_message_says_whether_a_get_has_a_body(
+    start: StartWorld,
+) -> None:
+    world = await start({"default": QueueSettings(), "bodies": QueueSettings(body_on_get=True)})
+    task = {"url": "/x", "method": "GET", "payload": 1}
+    world.send({**task, "queue": "bodies"}, to="default")
+    world.send({**task, "queue": "default"}, to="bodies")
+    await world.settle()
+    assert len(world.dispatcher.sent) == 1
+    assert [reason for _, reason, _ in world.broker.invalid] == ["body_not_allowed"]
+
+
+async def test_what_came_by_a_queue_that_a_reload_took_away_is_still_read() -> None:
+    both = {"default": QueueSettings(), "old": QueueSettings()}
+    clock, observer = FakeClock(), RecordingObserver()
+    lanes = {name: Lane(name, queue, BASE, clock) for name, queue in both.items()}
+    reception = Reception(Settings(queues=both), lanes, clock, observer, lambda: "made")
+    reception.reconfigure(Settings(queues={"default": QueueSettings()}))
+    assert reception.read(Delivery("old", Message(message()))).task.queue == "old"
+    with pytest.raises(InvalidTaskError, match="'old' is not one of default"):
+        reception.read(Delivery("default", Message(message(queue="old"))))

@@ -63,6 +63,21 @@ async def test_a_short_delay_is_held_in_the_process_and_nothing_is_published(
     assert world.broker.log == [("ack", "default")]
 
 
+async def test_a_countdown_that_was_held_by_a_process_that_died_begins_only_once_more(
+    start: StartWorld,
+) -> None:
+    world = await start()
+    world.send({"url": "/x", "id": "t", "countdown": 1.25})
+    await world.at(1)
+    world.broker.lose_connection()
+    await world.at(2)
+    world.broker.lose_connection()
+    await world.at(2.25)
+
+    assert len(world.dispatcher.sent) == 1
+    assert world.broker.log == [("park", "t"), ("ack", "default"), ("ack", "default")]
+
+
 async def test_what_is_held_takes_no_slot(start: StartWorld) -> None:
     world = await start(concurrency=1)
     world.send({"url": "/later", "id": "a", "countdown": 1})

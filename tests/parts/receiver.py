@@ -53,7 +53,7 @@ class Request:
 class Receiver:
     """The server; usable from plain and async tests, for it has a thread and a loop of its own."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.requests: list[Request] = []
         self.aborted: list[Request] = []
         self.in_flight = 0
@@ -68,7 +68,7 @@ class Receiver:
         self._connections = 0
         self._open: set[HttpConnection] = set()
         self._thread = LoopThread("receiver")
-        self._server = self._thread.run(self._listen(tls))
+        self._server = self._thread.run(self._listen(tls, port))
         self.port: int = self._server.sockets[0].getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
 
@@ -144,9 +144,9 @@ class Receiver:
     def _summary(self) -> str:
         return f"arrived so far: {dict(self._arrived)}"
 
-    async def _listen(self, tls: ssl.SSLContext | None) -> asyncio.Server:
+    async def _listen(self, tls: ssl.SSLContext | None, port: int) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        return await loop.create_server(self._connect, "127.0.0.1", 0, ssl=tls, backlog=1024)
+        return await loop.create_server(self._connect, "127.0.0.1", port, ssl=tls, backlog=1024)
 
     def _connect(self) -> HttpConnection:
         self._connections += 1

@@ -1,10 +1,12 @@
 """Tasks that enter by HTTP, on either broker: every answer, every byte, on time, none lost."""
 
+import http.client
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGKILL, SIGTERM
 from uuid import uuid4
 
 import pytest
@@ -163,6 +165,40 @@ def test_what_was_answered_with_202_survives_a_kill(intake: Intake) -> None:
 
 def ids(receiver: Receiver) -> set[str]:
     return {str(each.header("Idempotency-Key")) for each in receiver.received()}
+
+
+@pytest.mark.parametrize("broker", BROKERS)
+@pytest.mark.parametrize(
+    ("point", "later", "kept"),
+    [
+        ("enqueue.before:1:kill", {}, 0),
+        ("enqueue.after:1:kill", {}, 1),
+        ("park.after:1:kill", {"countdown": 1}, 1),
+        ("dispatch.before:1:kill", {}, 1),
+    ],
+)
+def test_a_daemon_that_dies_over_a_task_runs_it_once_or_never_took_it(
+    request: pytest.FixtureRequest,
+    receiver: Receiver,
+    broker: str,
+    point: str,
+    later: dict[str, object],
+    kept: int,
+) -> None:
+    intake = Intake(server_of(broker, request), receiver)
+    intake.daemon.environment["WEBHOOK_RUNNER_FAILPOINTS"] = point
+    with intake.daemon as daemon:
+        daemon.ready()
+        with suppress(OSError, http.client.HTTPException):
+            intake.post({"url": "/once", "id": "once", **later})
+        assert daemon.wait(10) == -SIGKILL
+        daemon.environment.clear()
+        mark = daemon.mark()
+        daemon.start()
+        daemon.ready(after=mark)
+        assert intake.post({"url": "/last", "countdown": 2}).status == 202
+        receiver.wait_for(1, "/last")
+        assert len(receiver.received("/once")) == kept
 
 
 def test_a_daemon_that_stops_answers_503(intake: Intake) -> None:

@@ -21,7 +21,7 @@ from webhook_runner.errors import ConfigError
 from webhook_runner.settings import host_and_port
 
 _BACKLOG = 128
-_MOST_CONNECTIONS = 200
+_MOST_CONNECTIONS = 500
 _LAST_ANSWERS_SECONDS = 2
 
 

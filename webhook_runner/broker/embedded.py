@@ -9,7 +9,8 @@ from webhook_runner.broker.batch import AT_ONCE, Entry, Letter
 from webhook_runner.broker.dealer import Dealer, handle_of
 from webhook_runner.broker.group_commit import GroupCommit
 from webhook_runner.broker.letter import death_marks, invalid_marks
-from webhook_runner.broker.queue_file import MEMORY, QueueFile
+from webhook_runner.broker.queue_file import QueueFile
+from webhook_runner.broker.queue_schema import MEMORY
 from webhook_runner.broker.record import entry_of, entry_of_message
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Observer
@@ -48,14 +49,18 @@ class EmbeddedBroker:
         self._observer.notice(BrokerConnected(self._path, "embedded"))
         self._writable.set()
         self._dealer.open(self._file.owner)
-        writing = asyncio.ensure_future(self._commits.run(self._file))
-        drained = asyncio.ensure_future(self._drained.wait())
+        running: set[asyncio.Future[Any]] = {
+            asyncio.ensure_future(self._commits.run(self._file)),
+            asyncio.ensure_future(self._drained.wait()),
+        }
+        if self._path != MEMORY:
+            running.add(asyncio.ensure_future(self._commits.tend(self._file)))
         try:
-            await asyncio.wait((writing, drained), return_when=asyncio.FIRST_COMPLETED)
-            if writing.done():
-                writing.result()
+            ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for each in ended:
+                each.result()
         finally:
-            await self._close(self._file, {writing, drained, *self._apart})
+            await self._close(self._file, {*running, *self._apart})
 
     async def serve(self, queues: tuple[str, ...]) -> None:
         """Do nothing: a queue is there as soon as it holds something."""
@@ -159,7 +164,7 @@ class EmbeddedBroker:
         self._apart.add(task)
         task.add_done_callback(self._apart.discard)
 
-    async def _close(self, file: QueueFile, running: set[asyncio.Task[Any]]) -> None:
+    async def _close(self, file: QueueFile, running: set[asyncio.Future[Any]]) -> None:
         self._file = None
         self._writable.clear()
         self._dealer.close()

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from webhook_runner.broker.batch import Batch, Claim, Claimed, Publish, Settle
-from webhook_runner.broker.queue_file import QueueFile, explained, is_passing
-from webhook_runner.errors import QueueFileError
+from webhook_runner.broker.queue_file import QueueFile
+from webhook_runner.broker.queue_trouble import explained, is_passing, refusal
 from webhook_runner.ports import Clock
 
 T = TypeVar("T")
 RETRY_SECONDS = 1.0
-DAMAGED = 74
+TEND_SECONDS = 1.0
 
 
 class GroupCommit:
@@ -69,6 +69,16 @@ class GroupCommit:
             if not self._next:
                 self._idle.set()
 
+    async def tend(self, file: QueueFile) -> None:
+        """Look after the file every second until cancelled. Raises QueueFileError."""
+        while True:
+            await self._clock.sleep(TEND_SECONDS)
+            try:
+                await self._call(file.tend)
+            except sqlite3.Error as error:
+                if not is_passing(error):
+                    raise refusal(file.path, explained(error)) from error
+
     async def flush(self) -> None:
         """Wait until nothing waits to be written."""
         await self._idle.wait()
@@ -87,28 +97,29 @@ class GroupCommit:
         """Try first what makes room, then what needs it; nothing to do: see whether it could be."""
         batch, self._next = self._next, Batch()
         settling, publishing = batch.parts()
-        if settling:
-            await self._write(file, settling)
-        if publishing:
+        if settling and not await self._write(file, settling):
+            self._next = publishing.before(self._next)
+        elif publishing:
             await self._write(file, publishing)
-        elif not settling:
+        else:
             await self._probe(file)
 
     async def _probe(self, file: QueueFile) -> None:
         try:
             await self._call(file.probe)
         except sqlite3.Error as error:
-            self._meet(error)
+            self._meet(file, error)
         else:
             self._say("")
 
-    async def _write(self, file: QueueFile, batch: Batch) -> None:
+    async def _write(self, file: QueueFile, batch: Batch) -> bool:
+        """Return whether it is written; if not, it is kept for the next time."""
         try:
             claimed = await self._call(lambda: file.write(batch))
         except sqlite3.Error as error:
             self._next = batch.before(self._next)
-            self._meet(error)
-            return
+            self._meet(file, error)
+            return False
         if batch.publishes or not self.trouble:
             self._say("")
         for waiting in (*batch.publishes, *batch.settles):
@@ -116,11 +127,12 @@ class GroupCommit:
                 waiting.set_result(None)
         for claim, found in zip(batch.claims, claimed, strict=True):
             claim.set_result(found)
+        return True
 
-    def _meet(self, error: sqlite3.Error) -> None:
+    def _meet(self, file: QueueFile, error: sqlite3.Error) -> None:
         """Wait for better times, or give up. Raises QueueFileError."""
         if not is_passing(error):
-            raise QueueFileError(f"queue file: {explained(error)}", DAMAGED) from error
+            raise refusal(file.path, explained(error)) from error
         self._say(explained(error))
 
     def _say(self, trouble: str) -> None:

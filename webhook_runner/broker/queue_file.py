@@ -20,32 +20,10 @@ from webhook_runner.broker.batch import (
     Settle,
 )
 from webhook_runner.broker.file_lock import FileLock
-from webhook_runner.errors import QueueFileError
+from webhook_runner.broker.queue_place import Place, real_path, settle_in
+from webhook_runner.broker.queue_schema import MEMORY, inspect, prepare
+from webhook_runner.broker.queue_trouble import explained, refusal
 
-MEMORY = ":memory:"
-UNUSABLE = 74
-"""Exit code of a file that cannot be used: EX_IOERR of sysexits.h."""
-
-_APPLICATION = 0x7772_7131  # "wrq1"
-_VERSION = 1
-# A message's bytes are written once; its place, which changes, is a small row of its own.
-_SCHEMA = """
-CREATE TABLE message (
-  id INTEGER PRIMARY KEY, headers TEXT NOT NULL, body BLOB NOT NULL, properties TEXT NOT NULL);
-CREATE TABLE ready (
-  queue TEXT NOT NULL, due INTEGER NOT NULL, id INTEGER NOT NULL, deliveries INTEGER NOT NULL,
-  PRIMARY KEY (queue, due, id)) WITHOUT ROWID;
-CREATE TABLE unacked (
-  id INTEGER PRIMARY KEY, queue TEXT NOT NULL, deliveries INTEGER NOT NULL, owner INTEGER NOT NULL);
-CREATE TABLE dead (
-  id INTEGER PRIMARY KEY, queue TEXT NOT NULL, at INTEGER NOT NULL,
-  headers TEXT NOT NULL, body BLOB NOT NULL, properties TEXT NOT NULL);
-CREATE TABLE invalid (
-  id INTEGER PRIMARY KEY, queue TEXT NOT NULL, at INTEGER NOT NULL,
-  headers TEXT NOT NULL, body BLOB NOT NULL, properties TEXT NOT NULL);
-CREATE TABLE owner (number INTEGER PRIMARY KEY, pid INTEGER NOT NULL);
-CREATE TABLE probe (bytes BLOB);
-"""
 _LAST_ID = """
 SELECT max((SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(id), 0) FROM dead),
            (SELECT coalesce(max(id), 0) FROM invalid))"""
@@ -56,6 +34,8 @@ _NEXT_DUE = "SELECT due FROM ready WHERE queue = ? AND due > ? ORDER BY due LIMI
 _RETURN = """
 INSERT INTO ready SELECT queue, 0, id, deliveries + ? FROM unacked WHERE id = ?"""
 _PROBE_BYTES = 65_536
+_KEPT_PAGES = 1024
+_STEP_PAGES = 1024
 
 
 class QueueFile:
@@ -67,9 +47,11 @@ class QueueFile:
 
     """
 
-    def __init__(self, database: sqlite3.Connection, lock: FileLock | None) -> None:
+    def __init__(self, database: sqlite3.Connection, path: str, lock: FileLock | None) -> None:
+        self.path = path
         self._database = database
         self._lock = lock
+        self._place: Place | None = None
         self._is_durable = True
         self._turn = False
         self._last_id: int = self._one(_LAST_ID)
@@ -85,24 +67,32 @@ class QueueFile:
                 damaged or of another kind, or the disk is full.
 
         """
-        lock = None if path == MEMORY else FileLock.take(Path(f"{path}.lock"))
+        if path == MEMORY:
+            return cls._opened(path, None)
+        real = real_path(path)
+        lock = FileLock.take(real)
         try:
-            # The statements of a batch come from the writer's thread, the opening from another.
-            database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            try:
-                _prepare(database, path)
-                file = cls(database, lock)
-                file.take_over()
-            except BaseException:
-                database.close()
-                raise
-        except sqlite3.Error as error:
-            if lock is not None:
-                lock.give_back()
-            raise QueueFileError(f"queue file {path}: {explained(error)}", UNUSABLE) from error
+            settle_in(real)
+            inspect(real)
+            return cls._opened(str(real), lock)
+        except BaseException as error:
+            lock.give_back()
+            if isinstance(error, sqlite3.Error):
+                raise refusal(real, explained(error)) from error
+            if isinstance(error, OSError):
+                raise refusal(real, f"{error.strerror}; see to its owner and mode") from error
+            raise
+
+    @classmethod
+    def _opened(cls, path: str, lock: FileLock | None) -> Self:
+        # The statements of a batch come from the writer's thread, the opening from another.
+        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            prepare(database, path)
+            file = cls(database, path, lock)
+            file.take_over()
         except BaseException:
-            if lock is not None:
-                lock.give_back()
+            database.close()
             raise
         return file
 
@@ -114,6 +104,7 @@ class QueueFile:
             self._database.execute("INSERT INTO owner VALUES (?, ?)", row)
             unacked = self._database.execute("SELECT id FROM unacked").fetchall()
             self._settle([Return(number, counted=True) for (number,) in unacked])
+        self._place = None if self.path == MEMORY else Place(Path(self.path))
 
     def write(self, batch: Batch) -> list[Claimed]:
         """Carry out a batch, whole or not at all; a publish is on disk when this returns.
@@ -127,6 +118,8 @@ class QueueFile:
             self._settle(batch.settles.values())
             scheduled += self._insert(batch.publishes.values())
             claimed = [self._claim(claim) for claim in batch.claims.values()]
+        if batch.publishes:
+            self._see_place()
         taken = sum(row.due > AT_ONCE for each in claimed for row in each.rows)
         self.scheduled = scheduled - taken
         return claimed
@@ -137,10 +130,38 @@ class QueueFile:
         self._database.execute("INSERT INTO probe VALUES (zeroblob(?))", (_PROBE_BYTES,))
         self._database.execute("DELETE FROM probe")
 
+    def tend(self) -> None:
+        """See that the file is where it was, and give back some of the room it needs no more.
+
+        Raises sqlite3.Error and QueueFileError.
+        """
+        self._see_place()
+        free, pages = self._one("PRAGMA freelist_count"), self._one("PRAGMA page_count")
+        if free > max(_KEPT_PAGES, pages // 2):
+            self._demand(durable=False)
+            self._database.executescript(f"PRAGMA incremental_vacuum({_STEP_PAGES})")
+
     def close(self) -> None:
         self._database.close()
         if self._lock is not None:
             self._lock.give_back()
+
+    def _see_place(self) -> None:
+        """Keep nobody believing in a file that nobody will find again. Raises QueueFileError."""
+        if self._place is not None and (lost := self._place.lost()):
+            raise refusal(self.path, f"{lost}; {self._rescue()}")
+
+    def _rescue(self) -> str:
+        """Write what is still open to a file of its own, and say how to go on with it."""
+        if self._place is None or self._place.is_there():
+            return "start again to go on with what it holds"
+        saved = Path(f"{self.path}.saved-{self.owner}")
+        try:
+            saved.touch(mode=0o600)
+            self._database.execute("VACUUM INTO ?", (str(saved),))
+        except (sqlite3.Error, OSError) as error:
+            return f"what it held could not be saved: {error}"
+        return f"what it held is saved as {saved}; put that in its place and start again"
 
     def _demand(self, *, durable: bool) -> None:
         if durable != self._is_durable:
@@ -226,64 +247,3 @@ class _Transaction:
         finally:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
-
-
-def is_passing(error: sqlite3.Error) -> bool:
-    """Whether time may mend it: a full disk, a mount that is read-only, a failing device."""
-    return _primary(error) in _PASSING
-
-
-def explained(error: sqlite3.Error) -> str:
-    """Say what is wrong with the file, and what would be right."""
-    return _EXPLAINED.get(_primary(error), f"SQLite says: {error}")
-
-
-def _primary(error: sqlite3.Error) -> int:
-    # The low byte of an extended result code: https://www.sqlite.org/rescode.html
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-_PASSING = {
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_NOMEM,
-}
-_DAMAGED = (
-    "it is damaged; keep a copy of it with its -wal file, and save what can be read with "
-    "`sqlite3 FILE .recover | sqlite3 NEW_FILE`"
-)
-_EXPLAINED = {
-    sqlite3.SQLITE_FULL: "the disk is full; make room",
-    sqlite3.SQLITE_IOERR: "the disk does not read or write",
-    sqlite3.SQLITE_READONLY: "it may not be written; see to its owner, its mode and its mount",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; see whether its directory is there and yours",
-    sqlite3.SQLITE_BUSY: "another program holds a lock on it",
-    sqlite3.SQLITE_NOTADB: f"it is no SQLite database, or {_DAMAGED}",
-    sqlite3.SQLITE_CORRUPT: _DAMAGED,
-}
-
-
-def _prepare(database: sqlite3.Connection, path: str) -> None:
-    """Make the tables, or see that they are ours. Raises sqlite3.Error and QueueFileError."""
-    (application,) = database.execute("PRAGMA application_id").fetchone()
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
-    database.execute("PRAGMA journal_size_limit = 67108864")
-    if not tables:
-        database.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION};"
-            f" PRAGMA user_version = {_VERSION}; COMMIT;"
-        )
-    elif application != _APPLICATION:
-        raise QueueFileError(
-            f"queue file {path}: it is a database of another program; name another file", UNUSABLE
-        )
-    elif version > _VERSION:
-        raise QueueFileError(
-            f"queue file {path}: a newer version of webhook-runner has written it", UNUSABLE
-        )

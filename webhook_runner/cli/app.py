@@ -10,6 +10,8 @@ from webhook_runner.cli.report import HELP
 
 EXAMPLES = """Examples:
 
+  webhook-runner serve
+
   webhook-runner config example > taskqueue.ini
 
   webhook-runner check-config --config taskqueue.ini
@@ -18,7 +20,8 @@ EXAMPLES = """Examples:
 
   webhook-runner send http://localhost:8000/hello --in 20s
 
-Exit codes: 0 done, 1 error, 2 usage or configuration, 3 not found, 69 no broker,
+Exit codes: 0 done, 1 error, 2 usage or configuration, 3 not found,
+4 another daemon has the queue file, 69 no broker, 74 queue file unusable,
 78 broker objects missing or wrong"""
 
 app = typer.Typer(
@@ -43,7 +46,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Turn messages of RabbitMQ into HTTP requests: on time, with retries and roll-back."""
+    """Turn JSON tasks into HTTP requests: on time, with retries and roll-back."""
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import typer
 from webhook_runner.cli.option import ConfigOption
 from webhook_runner.cli.report import HELP, Exit, print_json, warn
 from webhook_runner.config.describe import as_json, describe
+from webhook_runner.config.first_run import first_run
 from webhook_runner.config.loader import Loaded, load
 from webhook_runner.errors import ConfigError
 
@@ -33,7 +34,7 @@ def check_config(
 ) -> None:
     """Check file, environment and secrets; exit 0 when the daemon would start with them, else 2."""
     try:
-        loaded = load(config, os.environ)
+        loaded = load(config, os.environ, to_serve=True)
     except ConfigError as error:
         if not as_object:
             raise
@@ -47,6 +48,8 @@ def _tell(loaded: Loaded, *, show: bool, as_object: bool) -> None:
         print_json({"ok": True, **as_json(loaded)})
         return
     warn(loaded.warnings)
+    if told := first_run(loaded):
+        typer.echo(told.text(), err=show)
     queues = len(loaded.settings.queues)
     said = f"{loaded.path or 'defaults'}: ok, {queues} queue{'s' if queues > 1 else ''}"
     typer.echo(describe(loaded) if show else said, nl=not show)

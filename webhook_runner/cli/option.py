@@ -14,7 +14,8 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="Configuration; else $TASKQUEUE_CONFIG_FILE, else /etc/taskqueue/taskqueue.ini.",
+        help="Configuration; else $TASKQUEUE_CONFIG_FILE, else /etc/taskqueue/taskqueue.ini,"
+        " else none: an embedded broker and defaults.",
         show_default=False,
     ),
 ]

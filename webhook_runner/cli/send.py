@@ -1,4 +1,4 @@
-"""`send`: check messages by the daemon's own rules, publish them, print their ids."""
+"""`send`: check messages by the daemon's own rules, publish or post them, print their ids."""
 
 import asyncio
 import os
@@ -14,6 +14,7 @@ from webhook_runner.broker.send import Posting, send
 from webhook_runner.cli import wish
 from webhook_runner.cli.message import header_table, instant, message, messages, raw_json, read
 from webhook_runner.cli.option import ConfigOption, OutputOption, seconds
+from webhook_runner.cli.post import daemon_url, post
 from webhook_runner.cli.report import (
     HELP,
     NOTHING_SENT,
@@ -40,7 +41,12 @@ EXAMPLES = """Examples:
 
   webhook-runner send --file messages.ndjson --output json
 
+  webhook-runner send /hello --url http://daemon.example.com:7676
+
   echo '{"url": "/a"}' | webhook-runner send -"""
+
+_ANY = Rules(max_message_bytes=16_777_216, max_delay=float("inf"), body_on_get=True)
+"""The loosest that a daemon can be configured to be."""
 
 app = typer.Typer(add_completion=False)
 
@@ -63,6 +69,7 @@ def send_tasks(
     metadata: wish.Metadata = None,
     task_id: wish.Id = None,
     file: wish.File = None,
+    daemon: wish.Daemon = None,
     config: ConfigOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -82,16 +89,23 @@ def send_tasks(
         "metadata": metadata and raw_json(metadata, sys.stdin.buffer, "--metadata"),
     }
     bodies = _bodies(file or ("-" if url == "-" else None), fields)
-    _send_all(load(config, os.environ).settings, bodies, queue, output)
+    _send_all(bodies, queue, output, daemon, None if daemon else load(config, os.environ).settings)
 
 
 def _send_all(
-    settings: Settings, bodies: Sequence[bytes], queue: str | None, output: Output
+    bodies: Sequence[bytes],
+    queue: str | None,
+    output: Output,
+    daemon: str | None,
+    settings: Settings | None,
 ) -> None:
     first = 1 if len(bodies) > 1 else 0
     numbered = enumerate(bodies, first)
     postings = [_checked(body, queue, settings, number) for number, body in numbered]
-    asyncio.run(_send(settings, postings, output))
+    if settings is not None and not settings.queue_file:
+        asyncio.run(_send(settings, postings, output))
+        return
+    _post(daemon or daemon_url(settings or Settings()), postings, queue, output)
 
 
 def _bodies(source: str | None, fields: dict[str, object]) -> Sequence[bytes]:
@@ -120,19 +134,14 @@ def _countdown(countdown: float | None, wait: str | None) -> float | None:
     return countdown if wait is None else seconds(wait)
 
 
-def _checked(body: bytes, queue: str | None, settings: Settings, number: int) -> Posting:
+def _checked(body: bytes, queue: str | None, settings: Settings | None, number: int) -> Posting:
     """Return the message with its id and queue; the daemon's verdict on it comes first.
 
+    Without settings the daemon is a foreign one, of whose limits nothing is known here.
     ``number`` is its place among many, 0 for the only one.
     """
-    home = queue or _named_queue(body) or settings.default_queue
-    policy = settings.queues.get(home, QueueSettings())
-    rules = Rules(
-        max_message_bytes=settings.max_message_bytes,
-        max_delay=settings.max_delay,
-        strict=settings.strict,
-        body_on_get=policy.body_on_get,
-    )
+    home = queue or _named_queue(body) or (settings.default_queue if settings else "")
+    rules = _rules(settings, home) if settings else _ANY
     try:
         decoded = decode(
             Message(body), home, now=time.time(), rules=rules, make_id=lambda: str(uuid.uuid4())
@@ -143,9 +152,22 @@ def _checked(body: bytes, queue: str | None, settings: Settings, number: int) ->
         raise CommandError(f"message {number}: {error}", NOTHING_SENT, Exit.USAGE) from error
     task = decoded.envelope.task
     warn(decoded.warnings)
-    if task.url.startswith("/") and not (policy.base_url or settings.base_url):
+    if settings and task.url.startswith("/") and not _base_url(settings, home):
         warn(["the url is a path and this configuration has no base_url; the daemon needs one"])
     return Posting(home, task.id, body)
+
+
+def _rules(settings: Settings, queue: str) -> Rules:
+    return Rules(
+        max_message_bytes=settings.max_message_bytes,
+        max_delay=settings.max_delay,
+        strict=settings.strict,
+        body_on_get=settings.queues.get(queue, QueueSettings()).body_on_get,
+    )
+
+
+def _base_url(settings: Settings, queue: str) -> str:
+    return settings.queues.get(queue, QueueSettings()).base_url or settings.base_url
 
 
 def _named_queue(body: bytes) -> str | None:
@@ -163,9 +185,20 @@ async def _send(settings: Settings, postings: Sequence[Posting], output: Output)
         async for each in send(settings.servers, settings.broker, postings):
             sent.append(each)  # noqa: PERF401 - what was sent before an error is told
     finally:
-        _print(sent, output)
-        if sent and len(sent) < len(postings):
-            warn([f"{len(sent)} of {len(postings)} messages were sent"])
+        _tell(sent, postings, output)
+
+
+def _post(url: str, postings: Sequence[Posting], queue: str | None, output: Output) -> None:
+    sent, error = post(url, [(each.id, each.body) for each in postings], queue)
+    _tell([Posting(each.queue, each.id, b"") for each in sent], postings, output)
+    if error is not None:
+        raise error
+
+
+def _tell(sent: Sequence[Posting], postings: Sequence[Posting], output: Output) -> None:
+    _print(sent, output)
+    if sent and len(sent) < len(postings):
+        warn([f"{len(sent)} of {len(postings)} messages were sent"])
 
 
 def _print(sent: Sequence[Posting], output: Output) -> None:

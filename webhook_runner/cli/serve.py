@@ -33,6 +33,9 @@ def serve(
         typer.Option(help="Overrides log.format of the file.", show_default=False),
     ] = None,
 ) -> None:
-    """Run the daemon in the foreground until SIGTERM or Ctrl-C; SIGHUP reads the file anew."""
+    """Run the daemon in the foreground until SIGTERM or Ctrl-C; SIGHUP reads the file anew.
+
+    Without a configuration file it keeps tasks in a file of its own, and says how to hand one in.
+    """
     overrides = {"log.level": log_level, "log.format": log_format}
-    raise typer.Exit(compose.serve(lambda: load(config, os.environ, overrides)))
+    raise typer.Exit(compose.serve(lambda: load(config, os.environ, overrides, to_serve=True)))

@@ -8,7 +8,15 @@ import typer
 
 from webhook_runner.broker.topology import definitions
 from webhook_runner.cli.option import ConfigOption, OutputOption
-from webhook_runner.cli.report import HELP, Output, print_json, print_table, warn
+from webhook_runner.cli.report import (
+    HELP,
+    CommandError,
+    Exit,
+    Output,
+    print_json,
+    print_table,
+    warn,
+)
 from webhook_runner.config.loader import load
 
 EXAMPLES = """Examples:
@@ -32,6 +40,12 @@ def topology(
     loaded = load(config, os.environ)
     warn(loaded.warnings)
     settings = loaded.settings
+    if settings.queue_file:
+        raise CommandError(
+            "the server is embedded: nothing has to be made in RabbitMQ",
+            "for a RabbitMQ name it in the file, or by WEBHOOK_RUNNER_SERVER=amqp://...",
+            Exit.USAGE,
+        )
     place = vhost or unquote(urlsplit(settings.servers[0]).path[1:]) or "/"
     found = definitions(settings.broker.prefix, tuple(settings.queues), place)
     if output is Output.JSON:

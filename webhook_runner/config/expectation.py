@@ -19,7 +19,8 @@ _SHAPES = {
     "rate": '"unlimited" or a rate such as "5/s", "21.5/m", "3/h", "1/d"',
     "success_codes": '200, "200-299" or "200,202,204"',
     "schedule": "a list of seconds such as [5, 300, 1800]",
-    "server": 'a string such as "amqp://user:password@host:5672/", or a list of them',
+    "server": 'a string such as "amqp://user:password@host:5672/", or a list of them,'
+    ' or "embedded:/var/lib/webhook-runner/queue.db"',
     "headers": 'a table such as {X-Team = "billing", Authorization = {file = "/path"}}',
     "listen": 'an address such as "127.0.0.1:7676", or "" to switch it off',
     "prefix": "1 to 50 letters, digits, dots, dashes or underscores, the first no dot",

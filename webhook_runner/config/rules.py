@@ -3,15 +3,19 @@
 from collections.abc import Iterator
 
 from webhook_runner.config.place import Finding, Path, basic_string
+from webhook_runner.config.queue_file import MEMORY
 from webhook_runner.config.shapes import (
     base_url_problem,
     broker_url_problem,
     header_problem,
     listen_problem,
     proxy_problem,
+    queue_file_problem,
     rule_problem,
 )
 from webhook_runner.settings import (
+    EMBEDDED,
+    BrokerSettings,
     EgressSettings,
     QueueSettings,
     Settings,
@@ -23,7 +27,8 @@ from webhook_runner.settings import (
 def broken_rules(settings: Settings) -> Iterator[Finding]:
     """Yield everything in a well-typed tree that cannot work."""
     yield from _servers(settings)
-    yield from _broker(settings)
+    if not settings.queue_file:
+        yield from _broker(settings)
     yield from _egress(settings.egress)
     yield from _base_url(("base_url",), settings.base_url)
     yield from _if(("api", "listen"), listen_problem(settings.api.listen))
@@ -46,8 +51,14 @@ def _if(path: Path, problem: str) -> Iterator[Finding]:
 def _servers(settings: Settings) -> Iterator[Finding]:
     if not settings.servers:
         yield Finding(("server",), 'an empty list; write "amqp://user:password@host:5672/"')
+    if isinstance(settings.server, str) and settings.server.startswith(EMBEDDED):
+        path = settings.server.removeprefix(EMBEDDED)
+        yield from _if(("server",), queue_file_problem(path))
+        return
     for url in settings.servers:
-        yield from _if(("server",), broker_url_problem(url))
+        alone = 'an embedded broker stands alone, not in a list: server = "embedded:/path/queue.db"'
+        embedded = url.startswith(EMBEDDED)
+        yield from _if(("server",), alone if embedded else broker_url_problem(url))
 
 
 def _broker(settings: Settings) -> Iterator[Finding]:
@@ -133,9 +144,25 @@ def doubts(settings: Settings) -> Iterator[Finding]:
                 f"{queue.concurrency} is above max_total = {settings.max_total}, which limits it",
                 (("max_total",),),
             )
-    if settings.broker.ca_file and not any(url.startswith("amqps:") for url in settings.servers):
+    if settings.queue_file:
+        yield from _doubts_of_embedded(settings)
+    elif settings.broker.ca_file and not any(url.startswith("amqps:") for url in settings.servers):
         yield Finding(("broker", "ca_file"), "not used: no server is amqps://", (("server",),))
     listen = settings.api.listen
     if listen and not is_loopback(host_and_port(listen)[0]):
         text = f"whoever reaches {listen} can queue tasks and read what /metrics says"
         yield Finding(("api", "listen"), f"{text}; let a firewall or a proxy choose who does")
+
+
+def _doubts_of_embedded(settings: Settings) -> Iterator[Finding]:
+    for key, default in BrokerSettings():
+        if getattr(settings.broker, key) != default:
+            yield Finding(("broker", key), "not used: it is for RabbitMQ, and server is embedded")
+    if settings.queue_file == MEMORY:
+        yield Finding(("server",), "tasks are kept in memory only and end with the daemon")
+    if not settings.api.listen:
+        yield Finding(
+            ("api", "listen"),
+            '"" leaves no way in: with an embedded server tasks come by HTTP only',
+            (("server",),),
+        )

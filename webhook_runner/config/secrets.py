@@ -129,5 +129,5 @@ def exposed_files(settings: Settings) -> Iterator[Finding]:
 def _named_files(settings: Settings) -> Iterator[tuple[Path, FilePath]]:
     for section, key in _FILES:
         name = getattr(getattr(settings, section), key)
-        if name:
+        if name and not (section == "broker" and settings.queue_file):
             yield (section, key), FilePath(name)

@@ -6,7 +6,6 @@ from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from webhook_runner.dispatch.guard import parse_rule
 from webhook_runner.errors import InvalidTaskError
-from webhook_runner.settings import EMBEDDED
 from webhook_runner.task.header import check_headers
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -15,9 +14,25 @@ _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LAST_PORT = 65535
 
 
-def broker_url_problem(url: str) -> str:
-    if url.startswith(EMBEDDED):
+def queue_file_problem(path: str) -> str:
+    """Return what is wrong with what follows ``embedded:``."""
+    if path == ":memory:":
         return ""
+    if path.startswith("//"):
+        return f"one slash is enough; {_FILE_FORM}"
+    if not path.startswith("/"):
+        return f"the path must be absolute; {_FILE_FORM}"
+    if not path.isprintable() or "?" in path or "#" in path:
+        return f'no "?", "#" or control characters in the path; {_FILE_FORM}'
+    if path.endswith("/"):
+        return f"the path of a file does not end in a slash; {_FILE_FORM}"
+    return ""
+
+
+_FILE_FORM = 'write "embedded:/var/lib/webhook-runner/queue.db"'
+
+
+def broker_url_problem(url: str) -> str:
     parts = _split(url)
     if parts is None:
         return _BROKER_FORM

@@ -22,7 +22,7 @@ _LATER = frozenset(
         "store",
         "schedules",
         "taskq",
-        "performance",
+        "amqp",
         "mode",
         "scope",
         "dedup",
@@ -149,7 +149,7 @@ def _suggestion(table: Path, key: str) -> str:
 
 
 def _homes(key: str) -> Iterator[str]:
-    for section in ("broker", "api", "egress", "log"):
+    for section in ("broker", "api", "egress", "performance", "log"):
         model = section_of((section,))
         if model and key in model.model_fields:
             yield f"in [{section}]"

@@ -2,14 +2,10 @@
 
 import asyncio
 import errno
-import select
-import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
-
-import httpcore2
+from typing import TypeVar
 
 from webhook_runner.dispatch.failure import AttemptError, is_exhaustion
 from webhook_runner.dispatch.guard import Guard, canonical_host
@@ -17,10 +13,9 @@ from webhook_runner.dispatch.resolver import Resolver
 from webhook_runner.errors import ConfigError, RefusedError
 from webhook_runner.task.outcome import Trouble
 
-_READ_BYTES = 16_384
+C = TypeVar("C")
+
 _SHORTEST_TRY = 1.0
-_STALL_CHECK = 0.05
-_LARGE_WRITE = 65_536
 _WORDS = {
     errno.ECONNREFUSED: "connection refused",
     errno.EHOSTUNREACH: "no route to the host",
@@ -37,10 +32,6 @@ _STORES = (
 )
 
 
-class StaleConnectionError(Exception):
-    """The peer closed an idle connection before a byte of the next request was written."""
-
-
 def make_ssl_context(ca_file: str = "") -> ssl.SSLContext:
     """Return a context that verifies by ``ca_file``, or by the system's store.
 
@@ -55,6 +46,7 @@ def make_ssl_context(ca_file: str = "") -> ssl.SSLContext:
             f"egress.ca_file: {ca_file} cannot be used ({error}); name a file of PEM certificates"
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
     paths = ssl.get_default_verify_paths()
     # A Python that was not built by the distribution may look where no store is.
     if not ca_file and paths.cafile is None and paths.capath is None:
@@ -63,7 +55,7 @@ def make_ssl_context(ca_file: str = "") -> ssl.SSLContext:
     return context
 
 
-class GuardedBackend(httpcore2.AsyncNetworkBackend):
+class Connector:
     """Opens connections to checked addresses only. ``trusted`` are the operator's own proxies."""
 
     def __init__(
@@ -72,30 +64,39 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         self._guard = guard
         self._resolver = resolver
         self._trusted = trusted
-        self._inner = httpcore2.AnyIOBackend()
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        """Resolve, check, connect, all within ``timeout`` seconds.
+    async def connect(
+        self, host: str, port: int, ends_at: float, open_one: Callable[[str, float], Awaitable[C]]
+    ) -> C:
+        """Resolve, check and connect, all before ``ends_at`` (loop time).
+
+        ``open_one`` gets an address and a number of seconds, which it keeps to.
 
         Raises:
             RefusedError: an answer is not allowed; then none of them is tried.
             AttemptError: no address, or none that answers.
 
         """
-        ends_at = asyncio.get_running_loop().time() + (timeout or 10.0)
         try:
             async with asyncio.timeout_at(ends_at):
                 addresses = await self._checked(canonical_host(host), port)
         except TimeoutError:
             raise AttemptError(Trouble.DNS, f"{host}: no answer from the resolver") from None
-        return await self._first_open(addresses, port, ends_at, local_address, socket_options)
+        loop = asyncio.get_running_loop()
+        last = AttemptError(Trouble.CONNECT_TIMEOUT, "no time was left to connect")
+        for tried, address in enumerate(addresses):
+            left = ends_at - loop.time()
+            if left <= 0:
+                break
+            # A silent address must leave some time for the next one.
+            share = min(left, max(_SHORTEST_TRY, left / (len(addresses) - tried)))
+            try:
+                return await open_one(address, share)
+            except TimeoutError:
+                last = AttemptError(Trouble.CONNECT_TIMEOUT, f"{address}:{port} did not answer")
+            except OSError as error:
+                last = _connect_failure(error, address, port)
+        raise last
 
     async def _checked(self, host: str, port: int) -> tuple[str, ...]:
         if (host, port) in self._trusted:
@@ -106,134 +107,18 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
             self._guard.check(host, address, port)
         return addresses
 
-    async def _first_open(
-        self,
-        addresses: tuple[str, ...],
-        port: int,
-        ends_at: float,
-        local_address: str | None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None,
-    ) -> httpcore2.AsyncNetworkStream:
-        loop = asyncio.get_running_loop()
-        last = AttemptError(Trouble.CONNECT_TIMEOUT, "no time was left to connect")
-        for tried, address in enumerate(addresses):
-            left = ends_at - loop.time()
-            if left <= 0:
-                break
-            # A silent address must leave some time for the next one.
-            share = min(left, max(_SHORTEST_TRY, left / (len(addresses) - tried)))
-            try:
-                return GuardedStream(
-                    await self._inner.connect_tcp(
-                        address, port, share, local_address, socket_options
-                    )
-                )
-            except httpcore2.ConnectTimeout:
-                last = AttemptError(Trouble.CONNECT_TIMEOUT, f"{address}:{port} did not answer")
-            except (httpcore2.ConnectError, OSError) as error:
-                last = _connect_failure(error, address, port)
-        raise last
 
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
-class GuardedStream(httpcore2.AsyncNetworkStream):
-    """A stream that tells a stale connection before writing, and TLS troubles by their names."""
-
-    def __init__(self, inner: httpcore2.AsyncNetworkStream, *, encrypted: bool = False) -> None:
-        self._inner = inner
-        self._encrypted = encrypted
-        self._answered = False
-        # Asked for once: the pool looks at every idle connection before every request.
-        self._socket: socket.socket = inner.get_extra_info("socket")
-        self._poller = select.poll()
-        self._poller.register(self._socket.fileno(), select.POLLIN)
-
-    async def read(
-        self,
-        max_bytes: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
-    ) -> bytes:
-        self._answered = True
-        # Small bites, so that a flood of interim responses cannot hold the loop for long.
-        return await self._inner.read(min(max_bytes, _READ_BYTES), timeout)
-
-    async def write(
-        self,
-        buffer: bytes,
-        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
-    ) -> None:
-        if self._answered:
-            # The first write after an answer is the next request. The pool looked for a closed
-            # connection too, but some turns of the loop ago.
-            if self._is_readable():
-                raise StaleConnectionError
-            self._answered = False
-        if len(buffer) <= _LARGE_WRITE or self._encrypted:
-            await self._inner.write(buffer, timeout)
-        else:
-            await self._write_until_answered(buffer, timeout)
-
-    async def _write_until_answered(self, buffer: bytes, limit: float | None) -> None:
-        """Write much, but stop when the peer answers without reading on.
-
-        Not over TLS, where session tickets make the socket readable without an answer.
-        """
-        writing = asyncio.ensure_future(self._inner.write(buffer, limit))
-        try:
-            while not writing.done():
-                await asyncio.wait((writing,), timeout=_STALL_CHECK)
-                if not writing.done() and self._is_readable():
-                    raise httpcore2.WriteError("answered before the whole request was read")
-            writing.result()
-        finally:
-            if not writing.done():
-                writing.cancel()
-                await asyncio.wait((writing,))
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
-    ) -> httpcore2.AsyncNetworkStream:
-        """Shake hands.
-
-        Raises:
-            RefusedError: rule ``certificate``, with the reason.
-            AttemptError: no handshake, or none in time.
-
-        """
-        try:
-            inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
-        except httpcore2.ConnectTimeout:
-            raise AttemptError(
-                Trouble.CONNECT_TIMEOUT, f"{server_hostname}: no TLS handshake in time"
-            ) from None
-        except (httpcore2.ConnectError, OSError) as error:
-            raise _tls_failure(error, server_hostname or "") from error
-        except BaseException:
-            await self._inner.aclose()
-            raise
-        return GuardedStream(inner, encrypted=True)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - the library's signature
-        return self._is_readable() if info == "is_readable" else self._inner.get_extra_info(info)
-
-    def _is_readable(self) -> bool:
-        return self._socket.fileno() < 0 or bool(self._poller.poll(0))
-
-
-def _tls_failure(error: Exception, host: str) -> Exception:
+def tls_failure(error: Exception, host: str) -> Exception:
+    """Say what a failed handshake means: proof that it is not the endpoint, or trouble."""
     cause = error.__cause__ or error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return RefusedError("certificate", f"{host}: {cause.verify_message or cause}")
     words = getattr(cause, "reason", None) or str(cause) or "the peer closed the connection"
     return AttemptError(Trouble.TLS, f"{host}: no TLS handshake: {words}")
+
+
+def late_handshake(host: str) -> AttemptError:
+    return AttemptError(Trouble.CONNECT_TIMEOUT, f"{host}: no TLS handshake in time")
 
 
 def _connect_failure(error: Exception, address: str, port: int) -> AttemptError:

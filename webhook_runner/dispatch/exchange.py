@@ -8,8 +8,9 @@ from webhook_runner.task.outcome import Responded
 MOST_READ = 65_536
 MOST_KEPT = 4_096
 _LONGEST_VALUE = 2_048
-_KEPT_HEADERS = frozenset(
-    {
+_KEPT_HEADERS = {
+    name.encode(): name
+    for name in (
         "content-encoding",
         "content-length",
         "content-type",
@@ -22,8 +23,8 @@ _KEPT_HEADERS = frozenset(
         "www-authenticate",
         "x-ratelimit-reset",
         "x-request-id",
-    }
-)
+    )
+}
 
 
 @dataclass(slots=True)
@@ -47,16 +48,21 @@ class Exchange:
         """Keep the status and the few headers that matter; of a repeated one, the first."""
         self.status = status
         for raw_name, raw_value in headers:
-            name = raw_name.decode("latin-1").lower()
-            if name in _KEPT_HEADERS and name not in self.headers:
-                self.headers[name] = raw_value[:_LONGEST_VALUE].decode("latin-1")
+            name = _KEPT_HEADERS.get(raw_name.lower())
+            if name is not None and name not in self.headers:
+                self.headers[name] = raw_value.strip(b" \t")[:_LONGEST_VALUE].decode("latin-1")
+
+    def take(self, chunk: bytes) -> bool:
+        """Keep what there is still room for of 4 KiB; False when 64 KiB were read."""
+        self.read += len(chunk)
+        if (room := MOST_KEPT - len(self.kept)) > 0:
+            self.kept += chunk[:room]
+        return self.read < MOST_READ
 
     async def take_body(self, chunks: AsyncIterator[bytes]) -> None:
-        """Read the body as it came over the wire, up to 64 KiB, and keep 4 KiB of it."""
+        """Read the body as it came over the wire, up to 64 KiB."""
         async for chunk in chunks:
-            self.read += len(chunk)
-            self.kept += chunk[: MOST_KEPT - len(self.kept)]
-            if self.read >= MOST_READ:
+            if not self.take(chunk):
                 return
         self.complete = True
 

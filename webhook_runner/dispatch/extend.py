@@ -29,10 +29,13 @@ class ExtendingDispatcher:
         self._extensions = extensions
 
     async def send(self, request: Request, envelope: Envelope) -> Outcome:
+        extensions = self._extensions.get(envelope.task.queue)
+        if not extensions:
+            return await self._inner.send(request, envelope)
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            for extension in self._extensions.get(envelope.task.queue, ()):
+            for extension in extensions:
                 request = await _apply(extension, request, envelope.task)
         except (AttemptError, RefusedError) as error:
             return outcome_of(error, sent=False, seconds=loop.time() - began)

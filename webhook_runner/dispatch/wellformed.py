@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from webhook_runner.errors import RefusedError
@@ -27,6 +28,7 @@ _OURS = frozenset(
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNFIT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNFIT_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
+_LONGEST_REMEMBERED = 64
 _METHODS_OF_PROXIES = frozenset({"CONNECT", "TRACE"})
 
 
@@ -38,6 +40,16 @@ def check_request(request: Request) -> None:
 
     """
     check_url(request.url)
+    check_message(request)
+
+
+def check_message(request: Request) -> None:
+    """Check all but the URL.
+
+    Raises:
+        RefusedError: rule ``method``, ``header`` or ``request``, with the reason.
+
+    """
     if not _is_token(request.method):
         raise RefusedError("method", f"{request.method!r} is no HTTP method")
     if request.method.upper() in _METHODS_OF_PROXIES:
@@ -50,8 +62,8 @@ def check_request(request: Request) -> None:
             raise RefusedError("request", f"a timeout of {seconds!r} is no number of seconds > 0")
 
 
-def check_url(url: object) -> None:
-    """Check that a URL is absolute, http or https, has a host, and neither user nor password.
+def check_url(url: object) -> str:
+    """Return a URL that is absolute, http or https, has a host, and neither user nor password.
 
     Raises:
         RefusedError: rule ``url``.
@@ -68,6 +80,7 @@ def check_url(url: object) -> None:
         raise RefusedError("url", "the url must be absolute: http or https, host, maybe a port")
     if "@" in parts.netloc:
         raise RefusedError("url", "a user or password in the url is not sent: use a header")
+    return url
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
@@ -80,10 +93,8 @@ def check_headers(headers: Mapping[str, str]) -> None:
     if not isinstance(headers, Mapping):
         raise RefusedError("header", f"headers are {type(headers).__name__}, not a mapping")
     for name, value in headers.items():
-        if not _is_token(name):
-            raise RefusedError("header", f"{name!r} is no header name")
-        if name.lower() in _OURS or name.lower().startswith("proxy-"):
-            raise RefusedError("header", f"{name} frames the message: it cannot be set")
+        if fault := _name_fault(name):
+            raise RefusedError("header", fault)
         if not _is_value(value):
             raise RefusedError("header", f"the value of {name} is not text, or holds controls")
 
@@ -91,12 +102,31 @@ def check_headers(headers: Mapping[str, str]) -> None:
 # These take objects because extensions are not type-checked: a value may be anything.
 
 
+def _name_fault(name: object) -> str:
+    """Say what speaks against the name of a header; nothing: an empty string."""
+    if not isinstance(name, str):
+        return f"{name!r} is no header name"
+    return _fault_once(name) if len(name) <= _LONGEST_REMEMBERED else _fault_of(name)
+
+
+def _fault_of(name: str) -> str:
+    if not _is_token(name):
+        return f"{name!r} is no header name"
+    if name.lower() in _OURS or name.lower().startswith("proxy-"):
+        return f"{name} frames the message: it cannot be set"
+    return ""
+
+
+# The same few names come with every request.
+_fault_once = lru_cache(maxsize=512)(_fault_of)
+
+
 def _is_token(value: object) -> bool:
     return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 
 
 def _is_value(value: object) -> bool:
-    return isinstance(value, str) and not _UNFIT_IN_VALUE.search(value)
+    return isinstance(value, str) and (value.isprintable() or _UNFIT_IN_VALUE.search(value) is None)
 
 
 def _is_duration(value: object) -> bool:

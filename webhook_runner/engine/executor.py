@@ -114,9 +114,12 @@ class Executor:
         """Hold a delivery that is due soon until it is; one from the wheel a little longer.
 
         Another daemon's clock called it due. Parking it at once would bring it straight back.
+        A countdown that comes again is parked: only a copy remembers when it began, and held by
+        one process after the other that dies it would never end.
         """
         handed = HANDED in delivery.message.headers
-        most = HANDED_HOLD if handed else HOLD
+        begun = delivery.redeliveries > 0 and not delivery.message.headers
+        most = HANDED_HOLD if handed else 0.0 if begun else HOLD
         while True:
             admission = self._admit(delivery, envelope, lane)
             if not isinstance(admission, Postpone) or admission.why is not Why.NOT_DUE:

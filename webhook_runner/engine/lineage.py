@@ -30,7 +30,7 @@ class Lineage:
         Only a line that began with a redelivery can be superfluous. A line is numbered by the
         milliseconds of its first receipt.
         """
-        if not envelope.named or envelope.origin:
+        if not envelope.named or envelope.origin or not (envelope.gen or envelope.again):
             return False
         key = (envelope.task.id, envelope.task.fingerprint)
         oldest = self._oldest.get(key, envelope.run)

@@ -56,7 +56,8 @@ class Reception:
             # A copy of ours that a reload made impossible fails as a task does.
             envelope = self._routed(envelope, self._lanes)
             return replace(envelope, doubtful=envelope.doubtful or again)
-        return replace(self._let_in(envelope, delivery.queue, now), doubtful=again, again=again)
+        envelope = self._let_in(envelope, delivery.queue)
+        return replace(envelope, run=self._next_run(now), doubtful=again, again=again)
 
     def admit(self, message: Message, queue: str = "") -> Envelope:
         """Return the first copy of a task that no broker handed over, ready to be published.
@@ -72,7 +73,8 @@ class Reception:
         """
         now, home = self._clock.now(), queue or self._settings.default_queue
         envelope = self._decoded(message, home, now)
-        return replace(self._let_in(envelope, "", now), gen=1, named=True)
+        envelope = self._let_in(envelope, "")
+        return replace(envelope, run=self._next_run(now), gen=1, named=True)
 
     def _decoded(self, message: Message, queue: str, now: float) -> Envelope:
         rules = Rules(
@@ -86,18 +88,21 @@ class Reception:
             self._observer.notice(Warned(f"{queue}: {warning}", warning))
         return decoded.envelope
 
-    def _let_in(self, envelope: Envelope, came_by: str, now: float) -> Envelope:
-        """Check at the door what depends on the queue; number the run: it is a new one of its id.
+    def _let_in(self, envelope: Envelope, came_by: str) -> Envelope:
+        """Check at the door what depends on the queue, and answer the task for that queue.
 
         A queue that a reload took away keeps its lane for what came by it, and gets nothing new.
         """
-        names = {came_by, *self._settings.queues}
-        envelope = self._routed(envelope, names)
+        envelope = self._routed(envelope, {came_by, *self._settings.queues})
         if not self._lanes[envelope.task.queue].settings.body_on_get:
             check_bodies(envelope.task)
         self._check_addresses(envelope)
+        return envelope
+
+    def _next_run(self, now: float) -> int:
+        """Number a new run of its id, whichever way it came: no other run here has that number."""
         self._last_run = max(self._last_run + 1, int(now * 1000))
-        return replace(envelope, run=self._last_run)
+        return self._last_run
 
     def _routed(self, envelope: Envelope, names: Collection[str]) -> Envelope:
         """Return it with a queue that is one of ``names`` and has a lane."""

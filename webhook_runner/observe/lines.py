@@ -20,6 +20,7 @@ from webhook_runner.task.event import (
     ConfigReloaded,
     ConsumingChanged,
     DaemonDraining,
+    DaemonOnDefaults,
     DaemonReady,
     DaemonStarted,
     DaemonStopped,
@@ -53,7 +54,7 @@ ArrivalEvent = (
 )
 AttemptEvent = AttemptStarted | AttemptFinished | RetryScheduled | TaskSucceeded | TaskFailed
 BrokerEvent = BrokerConnected | BrokerLost | BrokerBlocked | BrokerUnblocked | ConsumingChanged
-DaemonEvent = DaemonStarted | DaemonReady | DaemonDraining | DaemonStopped
+DaemonEvent = DaemonStarted | DaemonOnDefaults | DaemonReady | DaemonDraining | DaemonStopped
 OperatorEvent = TaskRejected | TaskRefused | Warned | ConfigReloaded | ConfigRefused
 
 
@@ -112,36 +113,13 @@ class Renderer:
     metadata: bool = False
 
     def line(self, event: Event) -> Line:
-        match event:
-            case (
-                AttemptStarted()
-                | AttemptFinished()
-                | RetryScheduled()
-                | TaskSucceeded()
-                | TaskFailed()
-            ):
-                return self._of_attempt(event)
-            case (
-                TaskAccepted()
-                | TaskReceived()
-                | TaskForwarded()
-                | TaskScheduled()
-                | TaskDropped()
-                | TaskReleased()
-            ):
-                return self._of_arrival(event)
-            case TaskRejected() | TaskRefused() | Warned() | ConfigReloaded() | ConfigRefused():
-                return _for_operator(event)
-            case (
-                BrokerConnected()
-                | BrokerLost()
-                | BrokerBlocked()
-                | BrokerUnblocked()
-                | ConsumingChanged()
-            ):
-                return _of_broker(event)
-            case DaemonStarted() | DaemonReady() | DaemonDraining() | DaemonStopped():
-                return _of_daemon(event)
+        if isinstance(event, AttemptEvent):
+            return self._of_attempt(event)
+        if isinstance(event, ArrivalEvent):
+            return self._of_arrival(event)
+        if isinstance(event, OperatorEvent):
+            return _for_operator(event)
+        return _of_broker(event) if isinstance(event, BrokerEvent) else _of_daemon(event)
 
     def _task(self, envelope: Envelope) -> Fields:
         task = envelope.task
@@ -287,6 +265,9 @@ def _of_daemon(event: DaemonEvent) -> Line:
             fields: Fields = {"version": version, "config": clean(config), "broker": clean(broker)}
             fields |= {"listen": clean(listen), "queues": _texts(event.queues)}
             return Line(INFO, "daemon.started", fields)
+        case DaemonOnDefaults(queue_file=queue_file, tasks=tasks, trial=trial, onward=onward):
+            fields = {"queue_file": clean(queue_file), "tasks": tasks, "try": trial}
+            return Line(INFO, "daemon.first_run", {**fields, "onward": onward})
         case DaemonReady():
             return Line(INFO, "daemon.ready", {})
         case DaemonDraining(in_flight=in_flight, timeout=timeout):

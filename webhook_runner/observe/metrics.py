@@ -19,6 +19,7 @@ from webhook_runner.task.event import (
     ConfigReloaded,
     ConsumingChanged,
     DaemonDraining,
+    DaemonOnDefaults,
     DaemonReady,
     DaemonStarted,
     DaemonStopped,
@@ -138,6 +139,7 @@ class MetricsObserver:
                 TaskReleased()
                 | Warned()
                 | DaemonStarted()
+                | DaemonOnDefaults()
                 | DaemonReady()
                 | DaemonDraining()
                 | DaemonStopped()

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from webhook_runner import __version__
 from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.broker.rabbitmq import RabbitBroker
+from webhook_runner.config.first_run import FirstRun, first_run
 from webhook_runner.config.loader import Loaded
 from webhook_runner.dispatch.extend import ExtendingDispatcher
 from webhook_runner.dispatch.http import HttpDispatcher
@@ -29,17 +31,20 @@ from webhook_runner.process.failpoints import FailingBroker, FailingDispatcher, 
 from webhook_runner.process.notify import Notifier
 from webhook_runner.process.readiness import Bell
 from webhook_runner.settings import Settings
-from webhook_runner.task.event import DaemonStarted, Warned
+from webhook_runner.task.event import DaemonOnDefaults, DaemonStarted, Warned
 
 
 def serve(reread: Callable[[], Loaded]) -> int:
     """Run the daemon of the configuration that ``reread`` answers. Returns the exit code.
 
     Raises:
-        ConfigError: the configuration is wrong; nothing was started.
+        ConfigError: the configuration is wrong, or the directory of the queue file cannot be
+            made; nothing was started.
 
     """
     loaded = reread()
+    if loaded.state is not None:
+        loaded.state.make()
 
     async def main() -> int:
         return await compose(loaded, reread).run()
@@ -55,7 +60,7 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     metrics = MetricsObserver(__version__, settings.queues)
     observer = Fanout(log, metrics, bell)
     broker = _broker(settings, clock, observer)
-    http = HttpDispatcher(settings.egress)
+    http = HttpDispatcher(settings.egress, client=settings.performance.http)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
 
     metrics.watch(
@@ -88,12 +93,25 @@ def _broker(settings: Settings, clock: Clock, observer: Observer) -> Broker:
 
 def _introduce(loaded: Loaded, observer: Fanout) -> None:
     settings = loaded.settings
+    if told := first_run(loaded):
+        _invite(told, settings.log.format, observer)
     where = str(loaded.path) if loaded.path else "defaults (no configuration file)"
     server = ", ".join(clean(server) for server in settings.servers)
     queues = tuple(settings.queues)
     observer.notice(DaemonStarted(__version__, where, server, settings.api.listen, queues))
     for warning in loaded.warnings:
         observer.notice(Warned(warning, warning))
+
+
+def _invite(told: FirstRun, log_format: str, observer: Fanout) -> None:
+    """Tell a person on a terminal in words, everybody else by a line of the log."""
+    if sys.stderr.isatty() and log_format in {"auto", "console"}:
+        sys.stderr.write(told.text() + "\n\n")
+        sys.stderr.flush()
+    else:
+        observer.notice(
+            DaemonOnDefaults(told.queue_file, told.tasks, told.trial, told.onward),
+        )
 
 
 def _hide_secrets(settings: Settings, redaction: Redaction) -> None:

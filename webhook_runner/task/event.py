@@ -173,6 +173,16 @@ class DaemonStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class DaemonOnDefaults:
+    """Nothing was configured; ``trial`` is a command to hand in a task at the URL ``tasks``."""
+
+    queue_file: str
+    tasks: str
+    trial: str
+    onward: str
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonReady:
     """Every configured queue is consumed."""
 
@@ -211,6 +221,7 @@ Event = (
     | ConfigReloaded
     | ConfigRefused
     | DaemonStarted
+    | DaemonOnDefaults
     | DaemonReady
     | DaemonDraining
     | DaemonStopped

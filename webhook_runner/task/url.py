@@ -13,6 +13,8 @@ from webhook_runner.errors import InvalidTaskError
 MAX_URL_CHARS = 8192
 MAX_NAME_CHARS = 253
 MAX_PORT = 65535
+# One task asks for its URL several times, and many tasks for the same one; at most about 16 MB.
+REMEMBERED = 1024
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Controls, white space and invisible characters: two parsers would read such a URL differently.
@@ -43,6 +45,7 @@ class _Origin:
         return f"{self.scheme}://{host}{port}"
 
 
+@lru_cache(maxsize=REMEMBERED)
 def absolute(url: str, base_url: str, field: str = "url") -> str:
     """Return the URL to call: ``url``, or ``base_url`` followed by it when it is a path.
 
@@ -99,6 +102,7 @@ def _base(base_url: str) -> str:
     return base.removesuffix("/")
 
 
+@lru_cache(maxsize=REMEMBERED)
 def host_of(url: str) -> tuple[str, int]:
     """Return the host of an absolute URL (lower case, punycode, no brackets) and its port.
 

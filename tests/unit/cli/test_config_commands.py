@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
 import tomli
 
 from tests.unit.cli.conftest import Run
+from webhook_runner.config import loader
 from webhook_runner.config.loader import load
 from webhook_runner.config.sample import sample
 from webhook_runner.settings import Settings
@@ -87,3 +89,32 @@ def test_the_example_is_the_sample(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "t.ini"
     file.write_text(result.stdout)
     assert load(file, {}).settings == Settings()
+
+
+def test_without_a_file_it_is_told_where_tasks_go_and_how_to_go_on(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "USUAL_PATH", tmp_path / "etc.ini")
+    monkeypatch.setenv("TASKQUEUE_CONFIG_FILE", "")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    result = run("check-config")
+    assert result.exit_code == 0
+    assert f"{tmp_path}/state/webhook-runner/queue.db" in result.stdout
+    assert "http://127.0.0.1:7676/v1/tasks" in result.stdout
+    assert "webhook-runner config example > taskqueue.ini" in result.stdout
+    assert result.stdout.endswith("defaults: ok, 1 queue\n")
+    assert result.stderr == ""
+    assert not (tmp_path / "state").exists()
+
+
+def test_the_place_of_the_queue_file_is_checked(run: Run, tmp_path: Path) -> None:
+    text = f'server = "embedded:{tmp_path}/no/queue.db"'
+    assert "no: no such directory" in run("check-config", config_text=text).stderr
+    assert run("simulate", config_text=text).exit_code == 0
+
+
+def test_an_embedded_server_needs_no_topology(run: Run) -> None:
+    result = run("topology", config_text='server = "embedded:/x/queue.db"')
+    assert result.exit_code == 2
+    assert "error: the server is embedded: nothing has to be made in RabbitMQ" in result.stderr

@@ -37,6 +37,14 @@ ROWS = [
     (Q + 'mode = "pull"', "t.ini:2: [queues.a] mode: not available in this version; remove it"),
     (Q + "dedup = true", "t.ini:2: [queues.a] dedup: not available in this version; remove it"),
     ("[api]\ntokens = []", "t.ini:2: [api] tokens: not available in this version; remove it"),
+    (
+        '[performance]\namqp = "lean"',
+        "t.ini:2: [performance] amqp: not available in this version; remove it",
+    ),
+    (
+        '[performance]\nhttp = "fast"',
+        't.ini:2: [performance] http: "fast": write "lean" or "httpx2"',
+    ),
     # types
     ('max_total = "10"', 't.ini:1: max_total: "10": write a whole number from 1 to 100000'),
     ("max_total = 1.5", "t.ini:1: max_total: 1.5: write a whole number from 1 to 100000"),
@@ -62,7 +70,7 @@ ROWS = [
     ),
     (
         "server = 5",
-        't.ini:1: server: a whole number: write a string such as "amqp://user:password@host:5672/", or a list of them',
+        't.ini:1: server: a whole number: write a string such as "amqp://user:password@host:5672/", or a list of them, or "embedded:/var/lib/webhook-runner/queue.db"',
     ),
     (
         Q + "headers = {A = 5}",

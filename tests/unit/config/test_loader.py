@@ -12,16 +12,14 @@ from webhook_runner.errors import ConfigError
 from webhook_runner.settings import Settings
 
 
-def test_without_any_file_everything_is_default_and_it_is_said(
+def test_without_any_file_everything_but_the_server_is_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loader, "USUAL_PATH", tmp_path / "taskqueue.ini")
-    loaded = load(None, {})
-    assert loaded.settings == Settings()
+    loaded = load(None, {"HOME": "/h"})
+    embedded = "embedded:/h/.local/state/webhook-runner/queue.db"
+    assert loaded.settings == Settings(server=embedded)
     assert loaded.path is None
-    assert loaded.warnings == (
-        f"{tmp_path}/taskqueue.ini: no such file; every setting has its default",
-    )
 
 
 def test_the_usual_file_is_read_when_it_is_there(

@@ -7,9 +7,9 @@ import pytest
 
 from tests.contract.dispatching import ENVELOPE, post
 from tests.contract.scripted import OK, Peer, endpoint
-from webhook_runner.dispatch.connector import GuardedStream
 from webhook_runner.dispatch.failure import AttemptError, outcome_of
 from webhook_runner.dispatch.http import HttpDispatcher
+from webhook_runner.dispatch.stream import GuardedStream
 from webhook_runner.errors import RefusedError
 from webhook_runner.settings import EgressSettings
 from webhook_runner.task.outcome import Refused, Responded, Trouble, Unreachable
@@ -101,7 +101,7 @@ async def test_a_connection_found_closed_before_a_byte_was_written_is_replaced_o
 
     looks = iter([True])
     monkeypatch.setattr(GuardedStream, "_is_readable", lambda _: next(looks, False))
-    dispatcher = HttpDispatcher(EgressSettings())
+    dispatcher = HttpDispatcher(EgressSettings(), client="httpx2")
     async with endpoint(script) as server:
         outcomes = [await dispatcher.send(post(server.url), ENVELOPE) for _ in range(2)]
         await dispatcher.close()

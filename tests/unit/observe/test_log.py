@@ -110,6 +110,7 @@ def test_the_names_of_the_lines_are_stable() -> None:
         "config.reloaded",
         "config.refused",
         "daemon.started",
+        "daemon.first_run",
         "daemon.ready",
         "daemon.draining",
         "daemon.stopped",

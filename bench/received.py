@@ -1,0 +1,123 @@
+"""The receiver's process seen from outside: where it listens, and what it has written down."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Self
+
+from bench.script import number_of
+from tests.parts.guardian import Guardian
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request that has ended; times are epoch seconds.
+
+    Attributes:
+        arrived: when its last byte had been read.
+        answered: when its answer was written, or 0.0 when its connection was lost before.
+        status: of the answer, or 0.
+        id: the Idempotency-Key.
+
+    """
+
+    arrived: float
+    answered: float
+    status: int
+    path: str
+    id: str
+    attempt: int
+    doubted: bool
+    eta: str
+
+    @property
+    def number(self) -> int:
+        """The number of the task that it belongs to."""
+        return number_of(self.path)
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == 200
+
+
+def read_line(line: str) -> Request:
+    """Read one line of the receiver's log."""
+    arrived, answered, status, path, name, attempt, doubted, eta = line.rstrip("\n").split("\t")
+    return Request(
+        float(arrived),
+        float(answered),
+        int(status),
+        path,
+        name,
+        int(attempt),
+        doubted == "1",
+        eta,
+    )
+
+
+class Receiving:
+    """A receiver, started; ``cpus`` pins it."""
+
+    def __init__(self, directory: Path, *, cpus: Iterable[int] = ()) -> None:
+        self.log = directory / "requests.log"
+        self.requests: list[Request] = []
+        self._rest = ""
+        self._position = 0
+        self._counted = self._counted_to = 0
+        self._guardian = Guardian(directory / "no-directory")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.receiver", str(self.log)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+        self._guardian.guard(self._process.pid)
+        if chosen := set(cpus):
+            os.sched_setaffinity(self._process.pid, chosen)
+        self.url = f"http://127.0.0.1:{int(self._output.readline())}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def _output(self) -> IO[str]:
+        if self._process.stdout is None:
+            raise RuntimeError("the receiver has no output")
+        return self._process.stdout
+
+    def look(self) -> list[Request]:
+        """Return what has been written down since the last look; all of it is in `requests`."""
+        with self.log.open() as file:
+            file.seek(self._position)
+            text = self._rest + file.read()
+            self._position = file.tell()
+        *lines, self._rest = text.split("\n")
+        fresh = [read_line(line) for line in lines]
+        self.requests += fresh
+        return fresh
+
+    def count(self) -> int:
+        """Return how many requests are written down, without reading them."""
+        with self.log.open("rb") as file:
+            file.seek(self._counted_to)
+            self._counted += file.read().count(b"\n")
+            self._counted_to = file.tell()
+        return self._counted
+
+    def close(self) -> None:
+        """End it, with its log complete and looked at."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(10)
+            self.look()
+        self._guardian.close()
+        self._output.close()

@@ -1,0 +1,52 @@
+"""Where a URL leads: the short way and the long way give the same."""
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook_runner.dispatch.target import target_of
+from webhook_runner.errors import RefusedError
+
+HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,9}[a-z0-9])?", fullmatch=True)
+PORTS = st.sampled_from(["", ":80", ":443", ":8080", ":1", ":65535"])
+PATHS = st.text("abYZ09._~!$&'()*+,;=:@-/%?#{}[]|^`\"<>é", max_size=20)
+
+
+@given(st.sampled_from(["http", "https"]), HOSTS, PORTS, PATHS)
+def test_every_url_is_taken_apart_as_httpx2_does(
+    scheme: str, host: str, port: str, path: str
+) -> None:
+    url = f"{scheme}://{host}{port}/{path}"
+    try:
+        known = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        with pytest.raises(RefusedError):
+            target_of(url)
+        return
+    target = target_of(url)
+    assert target.path == known.raw_path.decode()
+    assert target.origin.authority == known.netloc.decode()
+    assert target.origin.raw_host == known.raw_host.decode()
+    assert (target.origin.scheme, target.origin.port) == (
+        known.scheme,
+        known.port or {"http": 80, "https": 443}[scheme],
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [("http://h", "/"), ("http://h?a=b", "/?a=b"), ("http://h/?", "/?"), ("http://h/a?", "/a?"),
+     ("http://h/../b/./c", "/b/c"), ("http://h/.well-known/x", "/.well-known/x"),
+     ("http://h/a#b", "/a"), ("http://h//a", "//a"), ("http://h/%41%zz", "/%41%zz")],
+)  # fmt: skip
+def test_the_path_is_what_the_request_line_says(url: str, path: str) -> None:
+    assert target_of(url).path == path
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("http://h/", "http://h:80/x"), ("https://H/", "https://h:443"), ("http://é.org", "http://xn--9ca.org")],
+)  # fmt: skip
+def test_what_a_connection_can_be_shared_by_has_one_name(one: str, other: str) -> None:
+    assert target_of(one).origin.name == target_of(other).origin.name

@@ -1,0 +1,67 @@
+"""What somebody is told who starts without a configuration: where tasks go, how to try, go on."""
+
+from dataclasses import dataclass
+
+from webhook_runner.config.loader import Loaded
+
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - told as an address to call
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRun:
+    """The facts of a daemon that runs on defaults alone.
+
+    Attributes:
+        queue_file: where the embedded broker keeps the tasks.
+        tasks: the URL that takes tasks; "" when the HTTP API is off or takes any free port.
+        trial: a command that hands in a task which succeeds; "" without ``tasks``.
+        onward: commands that lead to a configuration of one's own.
+
+    """
+
+    queue_file: str
+    tasks: str
+    trial: str
+    onward: str
+
+    def text(self) -> str:
+        """Return the same for people: a few lines, the commands ready to copy."""
+        lines = [
+            "No configuration file: every setting has its default, and the broker is embedded.",
+            f"  tasks are kept in  {self.queue_file}",
+        ]
+        if self.tasks:
+            lines += [
+                f"  and come in at     {self.tasks}",
+                "Try it from another terminal (the task calls the daemon itself):",
+                f"  {self.trial}",
+            ]
+        lines += ["With RabbitMQ, or settings of your own:", f"  {self.onward}"]
+        return "\n".join(lines)
+
+
+def first_run(loaded: Loaded) -> FirstRun | None:
+    """Return what to tell, or None when a file or a variable named the server."""
+    if loaded.state is None:
+        return None
+    tasks = _tasks(loaded.settings.api.listen)
+    return FirstRun(
+        queue_file=loaded.settings.queue_file,
+        tasks=tasks,
+        trial=_trial(tasks) if tasks else "",
+        onward="webhook-runner config example > taskqueue.ini"
+        " && webhook-runner serve --config taskqueue.ini",
+    )
+
+
+def _tasks(listen: str) -> str:
+    host, _, port = listen.rpartition(":")
+    if not host or int(port) == 0:
+        return ""
+    return f"http://{_EVERYWHERE.get(host, host)}:{port}/v1/tasks"
+
+
+def _trial(tasks: str) -> str:
+    alive = tasks.removesuffix("/v1/tasks") + "/livez"
+    task = f'{{"url": "{alive}", "method": "GET"}}'
+    return f"curl --header 'Content-Type: application/json' --data '{task}' {tasks}"

@@ -1,0 +1,94 @@
+"""From a URL to where it leads: the origin to connect to and the target of the request line."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import httpx2
+
+from webhook_runner.dispatch.guard import canonical_host
+from webhook_runner.dispatch.wellformed import check_url
+from webhook_runner.errors import RefusedError
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+# What httpx2.URL would leave as it is, so that it need not be asked: no dot segments, nothing to
+# encode, no fragment.
+_PLAIN = re.compile(
+    r"(https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[1-9]\d{0,4})?)"
+    r"((?:/(?!\.)[\w.~!$%&'()*+,;=:@-]*)*(?:\?[\w.~!$%&'()*+,;=:@/?-]*)?)",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a connection can be reused for.
+
+    Attributes:
+        name: scheme, host and port, unique.
+        scheme: ``http`` or ``https``.
+        raw_host: the host as it goes into URLs, without brackets.
+        host: the host as it is judged and resolved.
+        port: the port, never left out.
+        authority: what the header Host says.
+        server_name: what the certificate must be for.
+
+    """
+
+    name: str
+    scheme: str
+    raw_host: str
+    host: str
+    port: int
+    authority: str
+    server_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes: ``path`` has the query, and is never empty."""
+
+    origin: Origin
+    path: str
+
+
+def target_of(url: object) -> Target:
+    """Take a URL apart; what is not plain is normalised (RFC 3986, IDNA 2008).
+
+    Raises:
+        RefusedError: rule ``url``.
+
+    """
+    plain = _PLAIN.fullmatch(url) if isinstance(url, str) else None
+    if plain is None:
+        parsed = _parsed(check_url(url))
+        return Target(_origin_of(parsed), parsed.raw_path.decode("ascii"))
+    base, path = plain.groups()
+    return Target(_plain_origin(base), path if path.startswith("/") else f"/{path}")
+
+
+@lru_cache(maxsize=4096)
+def _plain_origin(base: str) -> Origin:
+    return _origin_of(_parsed(check_url(base)))
+
+
+def _parsed(url: str) -> httpx2.URL:
+    try:
+        return httpx2.URL(url)
+    except (httpx2.InvalidURL, ValueError, TypeError) as error:
+        raise RefusedError("url", f"the url is malformed: {error}") from None
+
+
+def _origin_of(url: httpx2.URL) -> Origin:
+    raw_host = url.raw_host.decode("ascii")
+    port = url.port or DEFAULT_PORTS[url.scheme]
+    authority = url.netloc.decode("ascii")
+    return Origin(
+        name=f"{url.scheme}://{authority}",
+        scheme=url.scheme,
+        raw_host=raw_host,
+        host=canonical_host(raw_host),
+        port=port,
+        authority=authority,
+        server_name=raw_host.rstrip("."),
+    )
