@@ -14,7 +14,8 @@ from tests.parts.running_broker import WallClock, until
 from tests.unit.broker.batches import NOW, entry
 from webhook_runner.broker.batch import Ack, Batch, Claim, Claimed
 from webhook_runner.broker.group_commit import RETRY_SECONDS, GroupCommit
-from webhook_runner.broker.queue_file import MEMORY, QueueFile
+from webhook_runner.broker.queue_file import QueueFile
+from webhook_runner.broker.queue_schema import MEMORY
 from webhook_runner.errors import QueueFileError
 
 LARGE = entry("x" * 1_000_000)
