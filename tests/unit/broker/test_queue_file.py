@@ -194,7 +194,7 @@ def test_letters_keep_ids_apart_too(file: QueueFile) -> None:
 
 def test_a_second_daemon_is_refused_and_told_who_has_the_file(path: str) -> None:
     file = QueueFile.open(path)
-    with pytest.raises(QueueFileError, match=r"the process \d+ has this queue"):
+    with pytest.raises(QueueFileError, match=r"process \d+ has it"):
         QueueFile.open(path)
     file.close()
     QueueFile.open(path).close()
