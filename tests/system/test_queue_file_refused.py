@@ -57,7 +57,7 @@ def test_a_second_daemon_is_refused_with_the_pid_of_the_first(
     (tmp_path / "room").symlink_to(tmp_path)
     code, why = refusal(daemon_on(tmp_path / spelling))
     assert code == TAKEN
-    assert f"the process {held.pid} has this queue" in why
+    assert f"process {held.pid} has it" in why
     assert "stop that one, or name another file" in why
     assert held.returncode is None
 

@@ -6,7 +6,7 @@ from multiprocessing import current_process
 from pathlib import Path
 from typing import IO, Self
 
-from webhook_runner.broker.queue_trouble import UNUSABLE
+from webhook_runner.broker.queue_trouble import refusal
 from webhook_runner.errors import QueueFileError
 
 TAKEN = 4
@@ -14,38 +14,37 @@ TAKEN = 4
 
 
 class FileLock:
-    """An exclusive flock, which the kernel takes back from a process that ends."""
+    """An exclusive flock on FILE.lock, which the kernel takes back from a process that ends."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
     @classmethod
     def take(cls, path: Path) -> Self:
-        """Take the lock file ``path`` without waiting.
+        """Take the lock of the file ``path`` without waiting.
 
         Raises:
             QueueFileError: another process has it, or the lock file cannot be made.
 
         """
         try:
-            path.touch(0o600)
-            file = path.open("r+b", buffering=0)
+            file = _opened(Path(f"{path}.lock"))
         except OSError as error:
-            raise QueueFileError(f"{path}: cannot be made: {error.strerror}", UNUSABLE) from error
+            why = f"its lock file {path.name}.lock cannot be made: {error.strerror}"
+            raise refusal(path, why) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = file.read(20).decode(errors="replace").strip() or "unknown"
+            pid = file.read(20).decode(errors="replace").strip()
             file.close()
             raise QueueFileError(
-                f"{path}: the process {holder} has this queue; one daemon owns a queue file: "
-                "stop that one, or name another file",
+                f"queue file {path}: process {pid or '(unknown)'} has it; one daemon owns a queue "
+                "file: stop that one, or name another file",
                 TAKEN,
             ) from None
         except OSError as error:
             file.close()
-            why = f"{path}: cannot be locked: {error.strerror}"
-            raise QueueFileError(why, UNUSABLE) from error
+            raise refusal(path, f"it cannot be locked: {error.strerror}") from error
         lock = cls(file)
         lock._sign()
         return lock
@@ -56,6 +55,9 @@ class FileLock:
     def _sign(self) -> None:
         # The lock holds without the name too, as on a full disk.
         with suppress(OSError):
-            name = b"%d\n" % (current_process().pid or 0)
-            self._file.write(name)
-            self._file.truncate(len(name))
+            self._file.write(b"%-20d" % (current_process().pid or 0))
+
+
+def _opened(path: Path) -> IO[bytes]:
+    path.touch(0o600)
+    return path.open("r+b", buffering=0)

@@ -10,6 +10,7 @@ from typing import TypeVar
 from webhook_runner.broker.batch import Batch, Claim, Claimed, Publish, Settle
 from webhook_runner.broker.queue_file import QueueFile
 from webhook_runner.broker.queue_trouble import explained, is_passing, refusal
+from webhook_runner.errors import QueueFileError
 from webhook_runner.ports import Clock
 
 T = TypeVar("T")
@@ -132,7 +133,7 @@ class GroupCommit:
         """Return whether it is written; if not, it is kept for the next time."""
         try:
             claimed = await self._call(lambda: file.write(batch))
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, QueueFileError):
             _answer(batch.settles, done=False)
             raise
         except sqlite3.Error as error:

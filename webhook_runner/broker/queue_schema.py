@@ -5,6 +5,8 @@ from pathlib import Path
 
 from webhook_runner.broker.queue_trouble import NO_DATABASE, refusal
 
+MEMORY = ":memory:"
+
 _APPLICATION = 0x7772_7131  # "wrq1"
 _VERSION = 1
 # A message's bytes are written once; its place, which changes, is a small row of its own.
@@ -64,7 +66,7 @@ def prepare(database: sqlite3.Connection, path: Path | str) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     _judge(path, application, version)
     (mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
-    if mode not in {"wal", "memory"}:
+    if mode != "wal" and path != MEMORY:
         raise refusal(
             path,
             "its file system does not do what SQLite's WAL needs, as those of a network do not; "

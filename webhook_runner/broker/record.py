@@ -24,11 +24,14 @@ _ABOUT = msgspec.json.Decoder(dict[str, Any])
 _NO_MARKS: Mapping[str, HeaderValue] = MappingProxyType({})
 
 
-def entry_of(envelope: Envelope, due: int, marks: Mapping[str, HeaderValue] = _NO_MARKS) -> Entry:
+def entry_of(
+    envelope: Envelope, due: int, marks: Mapping[str, HeaderValue] = _NO_MARKS, replaces: int = 0
+) -> Entry:
     """Write a task down; ``due`` is ``AT_ONCE`` or epoch milliseconds."""
     about = {"correlation_id": envelope.correlation_id, "traceparent": envelope.traceparent}
     headers = {**progress_headers(envelope), **marks}
-    return Entry(envelope.task.queue, _json(headers), envelope.task.source, _properties(about), due)
+    source, properties = envelope.task.source, _properties(about)
+    return Entry(envelope.task.queue, _json(headers), source, properties, due, replaces)
 
 
 def entry_of_message(

@@ -38,7 +38,7 @@ def salvage(damaged: str, new: str) -> dict[str, int]:
         raise refusal(target, "it is there already; name a new file")
     if not source.exists():
         raise refusal(source, "it is not there")
-    lock = FileLock.take(Path(f"{source}.lock"))
+    lock = FileLock.take(source)
     try:
         with TemporaryDirectory(dir=target.parent) as folder:
             return _copied(source, target, Path(folder))

@@ -158,6 +158,15 @@ def read_progress(headers: Mapping[str, HeaderValue]) -> Progress | None:
     )
 
 
+def copy_key(headers: Mapping[str, HeaderValue]) -> tuple[str, int, int] | None:
+    """Return (id, run, gen) of the copy that has these headers; None of a publisher's message."""
+    match (headers.get("wr-id"), headers.get("wr-run"), headers.get("wr-gen")):
+        case (str(name), int(run), int(gen)):
+            return (name, run, gen)
+        case _:
+            return None
+
+
 def due_milliseconds(seconds: float) -> int:
     """Return the first whole epoch millisecond that is not before ``seconds`` (never early)."""
     milliseconds = _milliseconds(seconds)
