@@ -62,6 +62,9 @@ class Broker(Protocol):
     between: copies of one publish share (id, run, gen).
     What is ready in a queue is handed over in the order of its publishes. What was given back, or
     lost with its connection, comes before what was not handed over yet.
+
+    A copy that follows one in our hands (the same id and run, the next gen) and a dead letter may
+    settle that one in the same breath; it is acknowledged all the same.
     """
 
     async def run(self) -> None:

@@ -131,7 +131,7 @@ def test_k7_what_became_due_while_the_daemon_was_down_is_sent_when_it_is_back(
     daemon = case.daemon()
     published = case.publish(countdown=2)
     daemon.wait_for_event("task.scheduled")
-    eventually(case.stage.waits)
+    eventually(lambda: case.stage.waits() and case.queue not in case.stage.under_way())
     daemon.kill()
     eventually(lambda: time.time() > published + 2.5)
     restarted = time.time()
@@ -146,7 +146,7 @@ def test_k7_what_expired_while_the_daemon_was_down_is_rolled_back_unsent(case: C
     expires = time.time() + 3
     case.publish(countdown=2, expires=expires, roll_back=case.undo)
     daemon.wait_for_event("task.scheduled")
-    eventually(case.stage.waits)
+    eventually(lambda: case.stage.waits() and case.queue not in case.stage.under_way())
     daemon.kill()
     eventually(lambda: time.time() > expires)
     go_on(case, daemon)

@@ -52,7 +52,10 @@ def test_k13_killed_before_the_ack_of_a_success_it_comes_again(every_case: Case)
 def test_k15_killed_before_the_ack_of_a_first_retry_one_request_is_repeated(case: Case) -> None:
     case.receiver.script(case.path, ALWAYS_500)
     crash_at(case, case.nth("park.after"), max_retries=2, roll_back=case.undo)
-    assert attempts(case.requests()) in ([1, 2, 3], [1, 1, 2, 3])
+    # On RabbitMQ both the copy and its original are there, and come in any order; the embedded
+    # broker's copy takes the place of its original.
+    allowed = [[1, 2, 3]] if case.embedded else [[1, 2, 3], [1, 1, 2, 3]]
+    assert sorted(attempts(case.requests())) in allowed
     assert len(by_id(case.requests())) == 1
     assert len(case.undone()) == 1
 
@@ -62,7 +65,8 @@ def test_k15_killed_before_the_ack_of_a_later_retry_one_request_is_repeated(
 ) -> None:
     every_case.receiver.script(every_case.path, ALWAYS_500)
     crash_at(every_case, every_case.nth("park.after", 2), max_retries=2, roll_back=every_case.undo)
-    assert attempts(every_case.requests()) == [1, 2, 2, 3]
+    expected = [1, 2, 3] if every_case.embedded else [1, 2, 2, 3]
+    assert sorted(attempts(every_case.requests())) == expected
     assert_one_task(every_case, every_case.requests())
     assert len(every_case.undone()) == 1
     assert len(every_case.dead()) == 1
@@ -77,7 +81,13 @@ def test_k16_killed_between_roll_back_and_dead_letter(case: Case) -> None:
 def test_k16_killed_between_dead_letter_and_ack(case: Case) -> None:
     case.receiver.script(case.path, ALWAYS_500)
     crash_at(case, case.nth("bury.after"), max_retries=0, roll_back=case.undo)
-    assert_failed_at_most_twice(case)
+    if not case.embedded:
+        assert_failed_at_most_twice(case)
+        return
+    # The dead letter has taken the place of the task.
+    assert attempts(case.requests()) == [1]
+    assert 1 <= len(case.undone()) <= 2
+    assert len(case.dead()) == 1
 
 
 def assert_failed_at_most_twice(case: Case) -> None:

@@ -9,13 +9,18 @@ AT_ONCE = 0
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message for a work queue; ``due`` is ``AT_ONCE`` or epoch milliseconds."""
+    """A message for a work queue; ``due`` is ``AT_ONCE`` or epoch milliseconds.
+
+    ``replaces`` is the id of the handed-over message that this one follows, which goes as this one
+    comes; 0 when there is none.
+    """
 
     queue: str
     headers: str
     body: bytes
     properties: str = ""
     due: int = AT_ONCE
+    replaces: int = 0
 
 
 @dataclass(frozen=True, slots=True)

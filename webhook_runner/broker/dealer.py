@@ -11,6 +11,7 @@ from webhook_runner.broker.batch import AT_ONCE, Ack, Claim, Claimed, Return, Ro
 from webhook_runner.broker.group_commit import GroupCommit
 from webhook_runner.broker.record import message_of
 from webhook_runner.ports import Clock, Consumer, Delivery
+from webhook_runner.task.progress import copy_key
 
 
 @dataclass(slots=True, eq=False)
@@ -32,14 +33,25 @@ class Subscription:
     next_due: int | None = AT_ONCE
 
 
+Copy = tuple[str, int, int]
+
+
 @dataclass(slots=True, eq=False)
 class Handle:
-    """What settles a delivery; ``owner`` is the opening of the file that it came by."""
+    """What settles a delivery; ``owner`` is the opening of the file that it came by.
+
+    Attributes:
+        copy: (id, run, gen) of the task, or None of a message that is no copy of ours.
+        replaced: what follows it took its place in the file: nothing is left to settle there.
+
+    """
 
     owner: int
     id: int
     subscription: Subscription
+    copy: Copy | None = None
     settled: bool = False
+    replaced: bool = False
 
 
 def handle_of(delivery: Delivery) -> Handle:
@@ -59,6 +71,7 @@ class Dealer:
         self._clock = clock
         self._receive = receive
         self._subscriptions: dict[str, Subscription] = {}
+        self._in_hand: dict[Copy, Handle] = {}
         self._alarm: asyncio.Task[None] | None = None
         self._alarm_at = 0
         self._owner = 0
@@ -85,15 +98,22 @@ class Dealer:
     def unsubscribe(self, queue: str) -> None:
         self._subscriptions.pop(queue, None)
 
+    def in_hand(self, copy: Copy) -> Handle | None:
+        """Return the unsettled delivery of a copy."""
+        return self._in_hand.get(copy)
+
     async def ack(self, handle: Handle) -> bool:
         """Settle for good. False when the file was closed before that was written."""
-        handle.settled = True
+        self._let_go(handle)
+        if handle.replaced:
+            self._make_room(handle.subscription)
+            return True
         committed = self._commits.settle(Ack(handle.id))
         self._make_room(handle.subscription)
         return await committed
 
     async def release(self, handle: Handle) -> None:
-        handle.settled = True
+        self._let_go(handle)
         await self._commits.settle(Return(handle.id, counted=True))
         self._make_room(handle.subscription)
         self.has_more(handle.subscription.queue, AT_ONCE)
@@ -104,6 +124,11 @@ class Dealer:
         if subscription is not None:
             subscription.next_due = _earlier(subscription.next_due, due)
             self._deal(subscription)
+
+    def _let_go(self, handle: Handle) -> None:
+        handle.settled = True
+        if handle.copy is not None and self._in_hand.get(handle.copy) is handle:
+            del self._in_hand[handle.copy]
 
     def _make_room(self, subscription: Subscription) -> None:
         subscription.unsettled -= 1
@@ -152,11 +177,16 @@ class Dealer:
         self.has_more(queue, AT_ONCE)
 
     def _delivery(self, row: Row, subscription: Subscription) -> Delivery:
+        message = message_of(row)
+        copy = copy_key(message.headers)
+        handle = Handle(self._owner, row.id, subscription, copy)
+        if copy is not None:
+            self._in_hand[copy] = handle
         return Delivery(
             queue=subscription.queue,
-            message=message_of(row),
+            message=message,
             redeliveries=row.deliveries,
-            handle=Handle(self._owner, row.id, subscription),
+            handle=handle,
         )
 
     def _wake_at(self, due: int) -> None:

@@ -25,7 +25,10 @@ from webhook_runner.task.progress import due_milliseconds
 
 
 class EmbeddedBroker:
-    """See `webhook_runner.ports.Broker`. ``path`` may be ``:memory:``: then nothing outlives it."""
+    """See `webhook_runner.ports.Broker`. ``path`` may be ``:memory:``: then nothing outlives it.
+
+    What follows a task takes the place of its delivery in one transaction: no crash leaves both.
+    """
 
     def __init__(self, path: str, clock: Clock, observer: Observer) -> None:
         self._path = path
@@ -81,16 +84,18 @@ class EmbeddedBroker:
         await self._publish(entry_of_message(queue, message))
 
     async def enqueue(self, envelope: Envelope) -> None:
-        await self._publish(entry_of(envelope, AT_ONCE))
+        await self._follow(envelope, AT_ONCE)
 
     async def park(self, envelope: Envelope) -> None:
-        due = due_milliseconds(envelope.due_at)
-        await self._publish(entry_of(envelope, max(due, AT_ONCE + 1)))
+        await self._follow(envelope, max(due_milliseconds(envelope.due_at), AT_ONCE + 1))
 
     async def bury(self, envelope: Envelope, summary: bytes) -> None:
-        now = self._clock.now()
-        entry = entry_of(envelope, AT_ONCE, death_marks(envelope, summary, now))
+        now, dying = self._clock.now(), self._dealer.in_hand(envelope.key)
+        marks = death_marks(envelope, summary, now)
+        entry = entry_of(envelope, AT_ONCE, marks, dying.id if dying else 0)
         await self._commits.publish(Letter(entry, round(now * 1000), is_dead=True))
+        if dying:
+            dying.replaced = True
 
     async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
         marks = invalid_marks(delivery.queue, reason, explanation)
@@ -131,6 +136,14 @@ class EmbeddedBroker:
         self._drained.set()
         if self._file is not None:
             await self._closed.wait()
+
+    async def _follow(self, envelope: Envelope, due: int) -> None:
+        """Publish a copy; the one that it follows goes with it, if that is in our hands."""
+        name, run, gen = envelope.key
+        original = self._dealer.in_hand((name, run, gen - 1))
+        await self._publish(entry_of(envelope, due, replaces=original.id if original else 0))
+        if original:
+            original.replaced = True
 
     async def _publish(self, entry: Entry) -> None:
         await self._commits.publish(entry)

@@ -61,17 +61,13 @@ class GroupCommit:
 
     async def run(self, file: QueueFile) -> None:
         """Write until cancelled. Raises QueueFileError when the file is beyond hope."""
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            batch, self._next = self._next, Batch()
-            await self._write(file, batch)
-            while self.trouble:
-                self._rest()
-                await self._clock.sleep(RETRY_SECONDS)
-                await self._try_again(file)
-            await asyncio.sleep(0)  # who got what it claimed may give it back
-            self._rest()
+        try:
+            while True:
+                await self._wanted.wait()
+                self._wanted.clear()
+                await self._write_next(file)
+        finally:
+            self._idle.set()  # nobody waits for a writer that is gone
 
     async def tend(self, file: QueueFile) -> None:
         """Look after the file every second until cancelled. Raises QueueFileError."""
@@ -82,6 +78,16 @@ class GroupCommit:
             except sqlite3.Error as error:
                 if not is_passing(error):
                     raise refusal(file.path, explained(error)) from error
+
+    async def _write_next(self, file: QueueFile) -> None:
+        batch, self._next = self._next, Batch()
+        await self._write(file, batch)
+        while self.trouble:
+            self._rest()
+            await self._clock.sleep(RETRY_SECONDS)
+            await self._try_again(file)
+        await asyncio.sleep(0)  # who got what it claimed may give it back
+        self._rest()
 
     async def flush(self) -> None:
         """Wait until nothing waits to be written."""
@@ -109,11 +115,10 @@ class GroupCommit:
         """Try first what makes room, then what needs it; nothing to do: see whether it could be."""
         batch, self._next = self._next, Batch()
         settling, publishing = batch.parts()
-        if settling and not await self._write(file, settling):
-            self._next = publishing.before(self._next)
-        elif publishing:
+        settled = not settling or await self._write(file, settling)
+        if publishing:
             await self._write(file, publishing)
-        else:
+        elif settled:
             await self._probe(file)
 
     async def _probe(self, file: QueueFile) -> None:

@@ -31,6 +31,7 @@ _FOUND = """
 SELECT ready.id, due, deliveries, headers, body, properties FROM ready JOIN message USING (id)
 WHERE queue = ? AND due BETWEEN ? AND ? ORDER BY due, ready.id LIMIT ?"""
 _NEXT_DUE = "SELECT due FROM ready WHERE queue = ? AND due > ? ORDER BY due LIMIT 1"
+_REPLACE = "DELETE FROM message WHERE id = ? AND id IN (SELECT id FROM unacked)"
 _RETURN = """
 INSERT INTO ready SELECT queue, 0, id, deliveries + ? FROM unacked WHERE id = ?"""
 _PROBE_BYTES = 65_536
@@ -106,8 +107,8 @@ class QueueFile:
             self._database.execute("INSERT INTO owner VALUES (?, ?)", row)
             unacked = self._database.execute("SELECT id FROM unacked").fetchall()
             self._settle([Return(number, counted=True) for (number,) in unacked])
-        self.scheduled = self._one("SELECT count(*) FROM ready WHERE due > 0")
         self._place = None if self.path == MEMORY else Place(Path(self.path))
+        self.scheduled = self._one("SELECT count(*) FROM ready WHERE due > 0")
 
     def write(self, batch: Batch) -> list[Claimed]:
         """Carry out a batch, whole or not at all; a publish is on disk when this returns.
@@ -186,21 +187,25 @@ class QueueFile:
 
     def _insert(self, publishes: Iterable[Publish]) -> int:
         """Insert and return how many have to wait for their time."""
-        messages, ready = [], []
+        messages, ready, replaced = [], [], []
         letters: dict[bool, list[tuple[object, ...]]] = {True: [], False: []}
         for each in publishes:
             self._last_id = last = self._last_id + 1
             match each:
-                case Entry(queue, headers, body, properties, due):
+                case Entry(queue, headers, body, properties, due, replaces):
                     messages.append((last, headers, body, properties))
                     ready.append((queue, due, last, 0))
-                case Letter(Entry(queue, headers, body, properties), at, is_dead):
+                case Letter(Entry(queue, headers, body, properties, _, replaces), at, is_dead):
                     letters[is_dead].append((last, queue, at, headers, body, properties))
+            if replaces:
+                replaced.append((replaces,))
         run = self._database.executemany
         run("INSERT INTO message VALUES (?, ?, ?, ?)", messages)
         run("INSERT INTO ready VALUES (?, ?, ?, ?)", ready)
         run("INSERT INTO dead VALUES (?, ?, ?, ?, ?, ?)", letters[True])
         run("INSERT INTO invalid VALUES (?, ?, ?, ?, ?, ?)", letters[False])
+        run(_REPLACE, replaced)
+        run("DELETE FROM unacked WHERE id = ?", replaced)
         return sum(due > AT_ONCE for _, due, _, _ in ready)
 
     def _claim(self, claim: Claim) -> Claimed:

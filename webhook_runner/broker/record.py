@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from webhook_runner.broker.batch import Entry, Row
+from webhook_runner.broker.letter import shortened
 from webhook_runner.task.model import Envelope, HeaderValue, Message
 from webhook_runner.task.progress import progress_headers
 
@@ -23,11 +24,14 @@ _ABOUT = msgspec.json.Decoder(dict[str, Any])
 _NO_MARKS: Mapping[str, HeaderValue] = MappingProxyType({})
 
 
-def entry_of(envelope: Envelope, due: int, marks: Mapping[str, HeaderValue] = _NO_MARKS) -> Entry:
+def entry_of(
+    envelope: Envelope, due: int, marks: Mapping[str, HeaderValue] = _NO_MARKS, replaces: int = 0
+) -> Entry:
     """Write a task down; ``due`` is ``AT_ONCE`` or epoch milliseconds."""
     about = {"correlation_id": envelope.correlation_id, "traceparent": envelope.traceparent}
     headers = {**progress_headers(envelope), **marks}
-    return Entry(envelope.task.queue, _json(headers), envelope.task.source, _properties(about), due)
+    source, properties = envelope.task.source, _properties(about)
+    return Entry(envelope.task.queue, _json(headers), source, properties, due, replaces)
 
 
 def entry_of_message(
@@ -39,8 +43,13 @@ def entry_of_message(
 
 
 def message_of(row: Row) -> Message:
-    about = _ABOUT.decode(row.properties) if row.properties else {}
-    return Message(row.body, _HEADERS.decode(row.headers), **about)
+    """Read a message again. What damage to the file made unreadable will be found invalid."""
+    try:
+        about = _ABOUT.decode(row.properties) if row.properties else {}
+        return Message(row.body, _HEADERS.decode(row.headers), **about)
+    except (msgspec.DecodeError, TypeError):
+        headers = {"wr-id": "", "wr-v": "damaged", "wr-damaged": shortened(str(row.headers))}
+        return Message(bytes(row.body), headers)
 
 
 def _properties(about: Mapping[str, object]) -> str:

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.task.model import Envelope, Failure, HeaderValue, Kind, Task
@@ -25,8 +26,7 @@ _FIRST_STATUS, _LAST_STATUS = 100, 999
 Number = TypeVar("Number", int, float)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """What the headers say of a task: everything in an ``Envelope`` but the task itself."""
 
     id: str
@@ -156,6 +156,15 @@ def read_progress(headers: Mapping[str, HeaderValue]) -> Progress | None:
         correlation_id=_string(headers, "wr-correlation"),
         traceparent=_string(headers, "wr-traceparent"),
     )
+
+
+def copy_key(headers: Mapping[str, HeaderValue]) -> tuple[str, int, int] | None:
+    """Return (id, run, gen) of the copy that has these headers; None of a publisher's message."""
+    match (headers.get("wr-id"), headers.get("wr-run"), headers.get("wr-gen")):
+        case (str(name), int(run), int(gen)):
+            return (name, run, gen)
+        case _:
+            return None
 
 
 def due_milliseconds(seconds: float) -> int:

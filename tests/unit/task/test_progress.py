@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.task.model import Envelope, Failure, Kind, Task
-from webhook_runner.task.progress import due_milliseconds, progress_headers, read_progress
+from webhook_runner.task.progress import (
+    copy_key,
+    due_milliseconds,
+    progress_headers,
+    read_progress,
+)
 
 IDS = st.from_regex(r"[A-Za-z0-9_-]{1,96}(~rb)?", fullmatch=True)
 TIMES = st.integers(0, 32_503_680_000_000).map(lambda milliseconds: milliseconds / 1000)
@@ -146,3 +151,13 @@ def test_an_absurd_header_is_named_with_what_would_be_right(name: str, value: st
         read_progress(progress_headers(SMALL) | {name: value})
 
     assert (caught.value.reason, caught.value.field) == ("bad_progress", name)
+
+
+@given(ENVELOPES)
+def test_the_headers_of_a_copy_name_it(envelope: Envelope) -> None:
+    assert copy_key(progress_headers(envelope)) == envelope.key
+
+
+@pytest.mark.parametrize("headers", [{}, {"wr-id": "x"}, {"wr-id": 1, "wr-run": 1, "wr-gen": 1}])
+def test_headers_of_others_name_no_copy(headers: dict[str, str | int]) -> None:
+    assert copy_key(headers) is None
