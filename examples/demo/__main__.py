@@ -35,6 +35,7 @@ class Stage:
     receiver: Receiver
     daemon: Daemon
     stop: threading.Event
+    screen: Screen
     handed: list[tuple[Exhibit, float, Handed]] = field(default_factory=list)
 
     def hand_in(self, shown: Sequence[Exhibit]) -> None:
@@ -95,8 +96,8 @@ def _perform(door: Door, seconds: float) -> int:
     console.print(f"Starting the daemon ({door.name}) and an endpoint ...")
     with Receiver() as receiver, Daemon(door.config(receiver.url)) as daemon:
         prepare(receiver)
-        daemon.ready()
-        stage = Stage(door, receiver, daemon, stop)
+        daemon.ready(timeout=60)
+        stage = Stage(door, receiver, daemon, stop, Screen(console))
         _watch(stage, until)
         stories = stage.stories()
         if seconds == float("inf") and not stop.is_set():
@@ -106,7 +107,7 @@ def _perform(door: Door, seconds: float) -> int:
 
 def _watch(stage: Stage, until: float) -> None:
     """Hand everything in and show it until it is over, time is, or somebody says stop."""
-    screen = Screen(console)
+    screen = stage.screen
     with screen.showing():
         stage.hand_in(exhibits(stage.door.invalid))
         while not stage.stop.is_set() and time.monotonic() < until:
@@ -121,13 +122,12 @@ def _watch(stage: Stage, until: float) -> None:
 
 
 def _stay(stage: Stage) -> None:
-    screen = Screen(console)
     told = len(stage.receiver.received())
     console.print("\nThe daemon keeps running; Ctrl-C ends it.")
     console.print(escape(stage.door.invitation()), soft_wrap=True)
     while not stage.stop.wait(0.1):
         for request in stage.receiver.received()[told:]:
-            screen.arrival(request)
+            stage.screen.arrival(request)
             told += 1
 
 

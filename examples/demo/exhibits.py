@@ -1,6 +1,7 @@
 """The tasks of the demo, and what is promised about each."""
 
 import json
+import math
 import time
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ class Exhibit:
         waits: for each call of the task itself, the seconds that must have passed since it was
             handed in or called before.
         end: the event that must end it, or REFUSED.
+        expires: epoch seconds from which no call may be made: a slow machine makes fewer.
 
     """
 
@@ -29,6 +31,7 @@ class Exhibit:
     calls: tuple[str, ...]
     waits: tuple[float, ...]
     end: str
+    expires: float = math.inf
 
     @property
     def rolled_back(self) -> bool:
@@ -38,6 +41,7 @@ class Exhibit:
 
 def exhibits(invalid: Exhibit) -> list[Exhibit]:
     """Return the tasks; what an invalid one looks like depends on the way it is handed in."""
+    expires = round(time.time() + 2.9, 3)
     return [
         _exhibit("at-once", "at once", {"url": "/hello", "payload": {"to": "you"}}, (0,)),
         _exhibit("delayed", "in 3 seconds", {"url": "/later", "countdown": 3}, (3,)),
@@ -57,7 +61,7 @@ def exhibits(invalid: Exhibit) -> list[Exhibit]:
         _exhibit(
             "too-late",
             "fails until it expires, is rolled back",
-            {"url": "/late", "expires": round(time.time() + 2.9, 3), "roll_back": "/undo-late"},
+            {"url": "/late", "expires": expires, "roll_back": "/undo-late"},
             (0, 1),
             end="task.expired",
         ),
@@ -76,7 +80,8 @@ def _exhibit(
     message = json.dumps({"id": name, **fields}).encode()
     undo = [str(fields["roll_back"])] if "roll_back" in fields else []
     calls = (*[str(fields["url"])] * len(waits), *undo)
-    return Exhibit(name, title, message, calls, waits, end)
+    expires = float(str(fields.get("expires", math.inf)))
+    return Exhibit(name, title, message, calls, waits, end, expires)
 
 
 def prepare(receiver: Receiver) -> None:

@@ -1,231 +1,192 @@
-"""The Broker port in memory: what the engine's journeys are tested on."""
+"""The embedded broker in memory, as the journeys use it: watched, and in trouble on demand."""
 
 import asyncio
-import heapq
-from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from tests.fakes.clock import FakeClock
-from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery
+from webhook_runner.broker.batch import Batch
+from webhook_runner.broker.embedded import EmbeddedBroker
+from webhook_runner.broker.queue_file import MEMORY, QueueFile
+from webhook_runner.broker.record import entry_of_message
+from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Observer
 from webhook_runner.task.model import Envelope, Message
-from webhook_runner.task.progress import progress_headers
+
+_DUE_NOW = "FROM ready WHERE queue = ? AND due <= ?"
 
 
-@dataclass(slots=True, eq=False)
-class Stored:
-    """One message at rest; ``deliveries`` counts hand-overs that were not settled."""
+class Door:
+    """Gives what was parked straight to who can take it now, as a broker may; else in its turn."""
 
-    queue: str
-    message: Message
-    deliveries: int = 0
+    def __init__(self, broker: "RecordingBroker", consumer: Consumer) -> None:
+        self._broker = broker
+        self._consumer = consumer
 
+    def receive(self, delivery: Delivery) -> None:
+        seen = self._broker.as_counted(delivery)
+        if not (self._broker.was_parked(seen) and self._consumer.take_now(seen)):
+            self._consumer.receive(seen)
 
-@dataclass(slots=True, eq=False)
-class Subscription:
-    consumer: Consumer
-    prefetch: int
-    unsettled: set[int] = field(default_factory=set)
-
-
-@dataclass(frozen=True, slots=True)
-class Handle:
-    session: int
-    stored: Stored
+    def take_now(self, delivery: Delivery) -> bool:
+        return self._consumer.take_now(delivery)
 
 
-class MemoryBroker:
-    """Implements ports.Broker; also shows its queues and loses its connection on demand."""
+class RecordingBroker:
+    """Implements ports.Broker over EmbeddedBroker.
 
-    def __init__(self, clock: Clock | FakeClock, *, counts: bool = True) -> None:
+    Attributes:
+        log: every call that changes something, in order; a publish when it was confirmed.
+        prefetch: of each queue, as last asked for.
+
+    """
+
+    def __init__(self, clock: Clock, observer: Observer, *, counts: bool = True) -> None:
+        self._inner = EmbeddedBroker(MEMORY, clock, observer)
         self._clock = clock
         self._counts = counts
-        self._session = 1
-        self._ready: dict[str, deque[Stored]] = {}
-        self._unsettled: dict[int, Stored] = {}
-        self._waiting: list[tuple[float, int, Envelope]] = []
-        self._subscriptions: dict[str, Subscription] = {}
-        self._serial = 0
-        self._changed = asyncio.Event()
+        self._parked: set[tuple[object, ...]] = set()
+        self._submitting: set[asyncio.Task[None]] = set()
         self._writable = asyncio.Event()
         self._writable.set()
+        self.prefetch: dict[str, int] = {}
         self.dead: list[tuple[Envelope, bytes]] = []
         self.invalid: list[tuple[Delivery, str, str]] = []
         self.published: list[tuple[str, Envelope]] = []
-        self.log: list[tuple[str, str]] = []  # every call that changes something, in order
+        self.log: list[tuple[str, str]] = []
 
-    # -- what a test does to it
+    # -- what a test does to it, and sees of it
 
     def submit(self, queue: str, message: Message) -> None:
         """Publish as an application does."""
-        self._ready.setdefault(queue, deque()).append(Stored(queue, message))
-        self._deal(queue)
+        self._spawn(asyncio.ensure_future(self._inner.submit(queue, message)))
+
+    def submit_copy(self, queue: str, message: Message) -> None:
+        """Publish a copy of ours, whose headers are believed."""
+        entry = entry_of_message(queue, message, message.headers)
+        self._spawn(asyncio.ensure_future(self._inner._publish(entry)))
 
     def lose_connection(self) -> None:
-        """Everything unsettled becomes ready again, at the front."""
-        self._session += 1
-        for stored in reversed(list(self._unsettled.values())):
-            self._return(stored)
-        self._unsettled.clear()
-        for name, subscription in self._subscriptions.items():
-            subscription.unsettled.clear()
-            self._deal(name)
+        """Take everything unsettled out of hand, as another opening of the file would."""
+        file, commits, dealer = self._file, self._inner._commits, self._inner._dealer
+        arrived, commits._next.settles = commits._next.settles, {}
+        file.write(Batch(settles=arrived))
+        for settled in arrived:
+            settled.set_result(True)
+        file.take_over()
+        for each in tuple(dealer._subscriptions.values()):
+            dealer.subscribe(each.queue, each.consumer, each.prefetch)
+        dealer.open(file.owner)
+
+    def inherit(self, other: "RecordingBroker") -> None:
+        """Open what the broker of a process that died has left behind."""
+        other._file._database.backup(self._file._database)
+        self.lose_connection()
 
     def block(self, *, blocked: bool) -> None:
         (self._writable.clear if blocked else self._writable.set)()
 
     @property
-    def waiting(self) -> list[Envelope]:
-        return [envelope for _, _, envelope in sorted(self._waiting, key=lambda w: w[:2])]
+    def waiting(self) -> int:
+        """How many wait for their time."""
+        now = int(self._clock.now() * 1000)
+        return self._file._one(f"SELECT count(*) FROM ready WHERE due > {now}")
 
     @property
     def unsettled(self) -> int:
-        return len(self._unsettled)
+        return self._file._one("SELECT count(*) FROM unacked")
 
     def ready(self, queue: str) -> int:
-        return len(self._ready.get(queue, ()))
+        return len(self.deliveries(queue))
+
+    def deliveries(self, queue: str) -> list[int]:
+        """Return how often each message that is ready was handed over before."""
+        wanted = (queue, int(self._clock.now() * 1000))
+        rows = self._file._database.execute(f"SELECT deliveries {_DUE_NOW}", wanted)
+        return [count for (count,) in rows]
+
+    # -- what its consumers see of it
+
+    def as_counted(self, delivery: Delivery) -> Delivery:
+        if self._counts or not delivery.redeliveries:
+            return delivery
+        return replace(delivery, redeliveries=1, counted=False)
+
+    def was_parked(self, delivery: Delivery) -> bool:
+        headers = delivery.message.headers
+        key = tuple(headers.get(name) for name in ("wr-id", "wr-run", "wr-gen"))
+        return key in self._parked and not delivery.redeliveries
 
     # -- the port
 
     async def run(self) -> None:
-        while True:
-            self._hand_over()
-            self._changed.clear()
-            due = self._waiting[0][0] if self._waiting else None
-            changed = asyncio.ensure_future(self._changed.wait())
-            timer = asyncio.ensure_future(
-                self._clock.sleep(3600.0 if due is None else max(due - self._clock.now(), 0.0))
-            )
-            try:
-                await asyncio.wait((changed, timer), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                changed.cancel()
-                timer.cancel()
+        await self._inner.run()
 
     async def serve(self, queues: tuple[str, ...]) -> None:
-        for queue in queues:
-            self._ready.setdefault(queue, deque())
+        await self._inner.serve(queues)
 
     async def consume(self, queue: str, consumer: Consumer, prefetch: int) -> None:
-        old = self._subscriptions.get(queue)
-        unsettled = old.unsettled if old else set()
-        self._subscriptions[queue] = Subscription(consumer, prefetch, unsettled)
-        self._deal(queue)
+        self.prefetch[queue] = prefetch
+        await self._inner.consume(queue, Door(self, consumer), prefetch)
 
     async def stop_consuming(self, queue: str) -> None:
-        self._subscriptions.pop(queue, None)
+        await self._inner.stop_consuming(queue)
 
     async def enqueue(self, envelope: Envelope) -> None:
         await self._writable.wait()
+        await self._inner.enqueue(envelope)
         self.published.append(("work", envelope))
         self.log.append(("enqueue", envelope.task.id))
-        self._enqueue(envelope)
 
     async def park(self, envelope: Envelope) -> None:
         await self._writable.wait()
+        self._parked.add(envelope.key)
+        await self._inner.park(envelope)
         self.published.append(("wait", envelope))
         self.log.append(("park", envelope.task.id))
-        self._serial += 1
-        heapq.heappush(self._waiting, (envelope.due_at, self._serial, envelope))
-        self._changed.set()
 
     async def bury(self, envelope: Envelope, summary: bytes) -> None:
         await self._writable.wait()
+        await self._inner.bury(envelope, summary)
         self.dead.append((envelope, summary))
         self.log.append(("bury", envelope.task.id))
 
     async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
         await self._writable.wait()
+        await self._inner.quarantine(delivery, reason, explanation)
         self.invalid.append((delivery, reason, explanation))
         self.log.append(("quarantine", reason))
 
     async def ack(self, delivery: Delivery) -> bool:
-        if self.is_lost(delivery):
-            return False
-        self.log.append(("ack", delivery.queue))
-        self._settled(delivery)
-        return True
+        if not self.is_lost(delivery):
+            self.log.append(("ack", delivery.queue))
+        return await self._inner.ack(delivery)
 
     async def release(self, delivery: Delivery) -> None:
         if not self.is_lost(delivery):
             self.log.append(("release", delivery.queue))
-            self._return(self._settled(delivery))
-            self._deal(delivery.queue)
+        await self._inner.release(delivery)
 
     def is_lost(self, delivery: Delivery) -> bool:
-        assert isinstance(delivery.handle, Handle)
-        return delivery.handle.session != self._session
+        return self._inner.is_lost(delivery)
 
     async def writable(self) -> None:
         await self._writable.wait()
+        await self._inner.writable()
 
     def state(self) -> BrokerState:
-        blocked = "" if self._writable.is_set() else "by a test"
-        return BrokerState(True, blocked, frozenset(self._subscriptions))
+        state = self._inner.state()
+        return state if self._writable.is_set() else replace(state, blocked="by a test")
 
     def scheduled(self) -> int:
-        return len(self._waiting)
+        return self._inner.scheduled()
 
     async def drain(self) -> None:
-        self._subscriptions.clear()
-        self.lose_connection()
+        await self._inner.drain()
 
-    # -- inside
+    @property
+    def _file(self) -> QueueFile:
+        file = self._inner._file
+        assert file is not None
+        return file
 
-    def _hand_over(self) -> None:
-        while self._waiting and self._waiting[0][0] <= self._clock.now():
-            envelope = heapq.heappop(self._waiting)[2]
-            queue, message = envelope.task.queue, _message(envelope)
-            if not self._hand_to(queue, Stored(queue, message)):
-                self.submit(queue, message)
-
-    def _hand_to(self, queue: str, stored: Stored) -> bool:
-        """Offer what is due straight to its consumer; whether it had room for it."""
-        subscription = self._subscriptions.get(queue)
-        if subscription is None:
-            return False
-        self._unsettled[id(stored)] = stored
-        if subscription.consumer.take_now(self._delivery(stored)):
-            return True
-        del self._unsettled[id(stored)]
-        return False
-
-    def _enqueue(self, envelope: Envelope) -> None:
-        self.submit(envelope.task.queue, _message(envelope))
-
-    def _deal(self, queue: str) -> None:
-        subscription, ready = self._subscriptions.get(queue), self._ready.get(queue)
-        while subscription and ready and len(subscription.unsettled) < subscription.prefetch:
-            stored = ready.popleft()
-            self._unsettled[id(stored)] = stored
-            subscription.unsettled.add(id(stored))
-            subscription.consumer.receive(self._delivery(stored))
-
-    def _delivery(self, stored: Stored) -> Delivery:
-        return Delivery(
-            queue=stored.queue,
-            message=replace(stored.message),
-            redeliveries=stored.deliveries if self._counts else min(stored.deliveries, 1),
-            counted=self._counts or not stored.deliveries,
-            handle=Handle(self._session, stored),
-        )
-
-    def _settled(self, delivery: Delivery) -> Stored:
-        assert isinstance(delivery.handle, Handle)
-        stored = self._unsettled.pop(id(delivery.handle.stored))
-        subscription = self._subscriptions.get(delivery.queue)
-        if subscription:
-            subscription.unsettled.discard(id(stored))
-            asyncio.get_running_loop().call_soon(self._deal, delivery.queue)
-        return stored
-
-    def _return(self, stored: Stored) -> None:
-        stored.deliveries += 1
-        self._ready.setdefault(stored.queue, deque()).appendleft(stored)
-
-
-def _message(envelope: Envelope) -> Message:
-    return Message(
-        envelope.task.source,
-        progress_headers(envelope),
-        correlation_id=envelope.correlation_id,
-    )
+    def _spawn(self, task: asyncio.Task[None]) -> None:
+        self._submitting.add(task)
+        task.add_done_callback(self._submitting.discard)

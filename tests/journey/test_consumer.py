@@ -73,7 +73,7 @@ async def test_what_the_gate_turns_away_is_given_back_once_and_untouched(
     await world.settle()
 
     assert world.broker.log == [("release", "default")] * 3
-    assert [stored.deliveries for stored in world.broker._ready["default"]] == [1, 1, 1]
+    assert world.broker.deliveries("default") == [1, 1, 1]
     assert world.broker.published == []
     for hang in hangs:
         hang.answer()
@@ -92,7 +92,9 @@ async def test_a_drain_lets_running_attempts_finish_and_gives_the_rest_back(
     await draining
 
     assert world.broker.ready("default") == 3
-    assert [envelope.attempt for envelope in world.broker.waiting] == [2]
+    assert world.broker.waiting == 1
+    [(place, following)] = world.broker.published
+    assert (place, following.attempt) == ("wait", 2)
     assert len(world.observer.all(TaskSucceeded)) == 1
     assert world.broker.unsettled == 0
     assert not world.consumer.is_taking
@@ -119,7 +121,7 @@ async def test_an_interrupt_cuts_requests_off_without_charging_an_attempt(
     await world.consumer.stop()
     await world.settle()
     cut = await world.consumer.interrupt()
-    await world.broker.drain()
+    world.broker.lose_connection()
 
     assert cut == 2
     assert world.dispatcher.cancelled == 2
@@ -187,5 +189,4 @@ async def test_the_limits_are_free_again_when_everything_has_ended(start: StartW
 async def test_prefetch_is_no_more_than_a_minute_of_the_rate(start: StartWorld) -> None:
     for rate, most in (("1/h", 1), ("10/m", 10), ("unlimited", 50)):
         world = await start(rate=rate)
-        subscription = world.broker._subscriptions["default"]
-        assert subscription.prefetch == most
+        assert world.broker.prefetch["default"] == most

@@ -299,7 +299,7 @@ def handed_over(world: World, due_in: float) -> None:
     task = Task(id="t", queue="default", url="/x", source=source)
     ahead = Envelope(task, world.start, world.start + due_in, gen=1)
     headers = {**progress_headers(ahead), HANDED: 1}
-    world.broker.submit("default", Message(source, headers))
+    world.broker.submit_copy("default", Message(source, headers))
 
 
 async def test_a_task_called_due_by_a_clock_ahead_of_ours_is_held_until_it_is(

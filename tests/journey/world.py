@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any
 
-from tests.fakes.broker import MemoryBroker
+from tests.fakes.broker import RecordingBroker
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dispatcher import ScriptedDispatcher
 from tests.fakes.observer import RecordingObserver
@@ -36,9 +36,9 @@ class World:
         settings = {"base_url": BASE, **settings}
         self.settings = Settings(queues=queues or {"default": QueueSettings()}, **settings)
         self.clock = FakeClock()
-        self.broker = MemoryBroker(self.clock, counts=counts)
-        self.dispatcher = ScriptedDispatcher()
         self.observer = RecordingObserver()
+        self.broker = RecordingBroker(self.clock, self.observer, counts=counts)
+        self.dispatcher = ScriptedDispatcher()
         self.ids = count(1)
         self.lanes = {
             name: Lane(name, queue, self.settings.base_url, self.clock)
@@ -95,6 +95,7 @@ class World:
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[World]:
     broker = asyncio.create_task(world.broker.run())
+    await world.broker.writable()
     for consumer in world.consumers.values():
         await consumer.start()
     try:

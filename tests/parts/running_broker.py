@@ -1,22 +1,19 @@
-"""A RabbitBroker at work, with a consumer and an observer that remember and can be waited for."""
+"""A broker at work, with a consumer and an observer that remember and can be waited for."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from webhook_runner.broker.rabbitmq import RabbitBroker
-from webhook_runner.policy.delay import WHEEL, Wheel
 from webhook_runner.ports import Broker, Delivery
-from webhook_runner.settings import BrokerSettings
 from webhook_runner.task.event import Event
 from webhook_runner.task.model import Envelope, Task
 from webhook_runner.task.progress import due_milliseconds
 
 PATIENCE = 60.0
 E = TypeVar("E")
+B = TypeVar("B", bound=Broker)
 
 
 class WallClock:
@@ -112,6 +109,10 @@ class Recorder:
         wanted = set(ids)
         await until(lambda: wanted <= self.ids, f"{len(wanted)} tasks")
 
+    async def settled(self) -> None:
+        """Wait until every ack on its way is answered."""
+        await asyncio.gather(*self._tasks)
+
     def _take(self, delivery: Delivery, *, direct: bool) -> None:
         self.taken.append(Taken(delivery, self.clock.now(), direct))
         if self.settles:
@@ -121,10 +122,10 @@ class Recorder:
 
 
 @dataclass(slots=True, eq=False)
-class Running:
+class Running(Generic[B]):
     """A broker that runs, and what it has told."""
 
-    broker: RabbitBroker
+    broker: B
     clock: WallClock
     notes: Notes
     run: asyncio.Task[None]
@@ -147,6 +148,14 @@ class Running:
         task = Task(id=name, queue=queue, url="http://a.example", source=body)
         return Envelope(task, first_at=now, due_at=due_milliseconds(now + wait) / 1000)
 
+    async def until_writable(self) -> None:
+        """Wait until a publish would be taken. Raises what ended the broker before."""
+        writable = asyncio.ensure_future(self.broker.writable())
+        await asyncio.wait((writable, self.run), return_when=asyncio.FIRST_COMPLETED)
+        if self.run.done():
+            writable.cancel()
+            self.run.result()
+
     async def stop(self) -> None:
         await self.broker.drain()
         self.run.cancel()
@@ -160,43 +169,3 @@ async def until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE)
         if time.monotonic() > end:
             raise TimeoutError(f"not within {seconds} s: {what}")
         await asyncio.sleep(0.005)
-
-
-def quick(**changes: object) -> BrokerSettings:
-    """Return settings that reconnect at once and notice a dead peer soon."""
-    patient: dict[str, object] = {"reconnect_min_seconds": 0.1, "reconnect_max_seconds": 0.5}
-    return BrokerSettings.model_validate(patient | changes)
-
-
-def start(
-    url: str,
-    queues: tuple[str, ...] = ("q",),
-    *,
-    wheel: Wheel = WHEEL,
-    settings: BrokerSettings | None = None,
-) -> Running:
-    """Start a broker without waiting for its connection."""
-    clock, notes = WallClock(), Notes()
-    broker = RabbitBroker(settings or quick(), (url,), queues, clock, notes, wheel)
-    return Running(broker, clock, notes, asyncio.ensure_future(broker.run()))
-
-
-@asynccontextmanager
-async def running(
-    url: str,
-    queues: tuple[str, ...] = ("q",),
-    *,
-    wheel: Wheel = WHEEL,
-    settings: BrokerSettings | None = None,
-) -> AsyncIterator[Running]:
-    """Start a broker, wait until it is connected, and drain it at the end."""
-    started = start(url, queues, wheel=wheel, settings=settings)
-    writable = asyncio.ensure_future(started.broker.writable())
-    await asyncio.wait((writable, started.run), return_when=asyncio.FIRST_COMPLETED)
-    if started.run.done():
-        writable.cancel()
-        started.run.result()
-    try:
-        yield started
-    finally:
-        await started.stop()

@@ -7,11 +7,51 @@ import sys
 
 import pytest
 
-from tests.parts.daemon import ROOT
+from examples.demo.door import Handed
+from examples.demo.exhibits import Exhibit
+from examples.demo.story import Story, complaints
+from tests.parts.daemon import ROOT, Event
+from tests.parts.receiver import Request
 
 pytestmark = pytest.mark.system
 
 DEMO = (sys.executable, "-m", "examples.demo")
+
+
+DOOMED = Exhibit("x", "x", b"", ("/x", "/x", "/undo"), (0, 1), "task.failed")
+ENDED: tuple[Event, ...] = ({"event": "task.failed"}, {"event": "task.rolled_back"})
+
+
+def request(path: str, at: float, *, attempt: int = 1, kind: str = "task") -> Request:
+    headers = (
+        ("Webhook-Runner-Attempt", str(attempt)),
+        ("Webhook-Runner-Event", kind),
+        ("Webhook-Runner-Attempts", "2"),
+    )
+    return Request(at, at, "POST", path, "", headers, b"", 1)
+
+
+FIRST, SECOND = request("/x", 10.0), request("/x", 11.1, attempt=2)
+UNDO = request("/undo", 11.2, kind="rollback")
+
+
+@pytest.mark.parametrize(
+    ("requests", "complaint"),
+    [
+        ((FIRST, SECOND, UNDO), ""),
+        ((FIRST, UNDO), "called /x /undo, not /x /x /undo"),
+        ((FIRST, SECOND, UNDO, UNDO), "called /x /x /undo /undo, not /x /x /undo"),
+        ((FIRST, SECOND, request("/undo", 11.2)), "the last call was not the roll-back"),
+        ((FIRST, request("/x", 10.75, attempt=2), UNDO), "/x came 0.250 s early"),
+        ((FIRST, FIRST, UNDO), "attempts were numbered ['1', '1']"),
+    ],
+)
+def test_it_complains_of_what_was_not_promised(
+    requests: tuple[Request, ...], complaint: str
+) -> None:
+    handed = Handed(taken=True, answer="202")
+    told = list(complaints(Story(DOOMED, 9.9, handed, requests, ENDED)))
+    assert (told or [""])[0] == complaint
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -69,7 +69,7 @@ def test_a_second_daemon_is_refused_by_one_line_that_names_the_first(
     with Daemon("", environment=nothing_configured(tmp_path)) as second:
         assert second.wait(20) == 4
         refusal = [event for event in second.events if event["event"] == "warning"]
-        assert f"the process {daemon.pid} has this queue" in str(refusal[0]["text"])
+        assert f"process {daemon.pid} has it" in str(refusal[0]["text"])
         assert not any("Traceback" in line for line in second.lines)
     assert daemon.returncode is None
 

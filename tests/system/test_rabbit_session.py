@@ -9,7 +9,8 @@ import pytest
 
 from tests.parts import publisher
 from tests.parts.node import RabbitNode
-from tests.parts.running_broker import quick, running, start, until
+from tests.parts.running_broker import until
+from tests.parts.running_rabbit import quick, running, start
 from tests.parts.tls import Tls
 from webhook_runner.broker import apart
 from webhook_runner.broker.topology import definitions

@@ -9,8 +9,10 @@ import pytest
 
 from tests.parts import publisher
 from tests.parts.node import RabbitNode
-from tests.parts.running_broker import Running, quick, running, until
+from tests.parts.running_broker import Running, until
+from tests.parts.running_rabbit import quick, running
 from webhook_runner.broker import sweep
+from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.policy.delay import Wheel
 from webhook_runner.task.event import BrokerBlocked, BrokerConnected, BrokerLost, BrokerUnblocked
 
@@ -36,7 +38,7 @@ def _sweeps_in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "OPENS_SOON_SECONDS", 0.05)
 
 
-async def park_all(at_work: Running, queue: str, waits: dict[str, float]) -> None:
+async def park_all(at_work: Running[RabbitBroker], queue: str, waits: dict[str, float]) -> None:
     await asyncio.gather(
         *(at_work.broker.park(at_work.envelope(name, queue, wait)) for name, wait in waits.items())
     )

@@ -15,6 +15,11 @@ PATH = "/v1/tasks"
 # What is wrong with the whole body, not with a field of the task.
 _UNREADABLE = frozenset({"not_json", "empty", "encoding"})
 
+_NO_RECORD: dict[int | str, dict[str, str]] = {
+    501: {"description": "This version keeps no record of tasks."}
+}
+_NEEDS_A_STORE = "needs a status store, which this version does not have; see task_id in the log"
+
 
 def task_routes(intake: Intake) -> APIRouter:
     """Return the routes of tasks. Bodies are not parsed by the framework: they stay as written."""
@@ -31,15 +36,19 @@ def task_routes(intake: Intake) -> APIRouter:
             (answer,) = await intake.accept_many([body], "", traceparent)
         return _answer_one(answer)
 
+    @router.get("/tasks", status_code=501, responses=_NO_RECORD)
+    async def list_tasks() -> Response:
+        """Answer 501: there is no list of tasks but the log."""
+        return problem(501, _NEEDS_A_STORE, PATH)
+
     @router.get(
         "/tasks/{task_id}",
         status_code=501,
-        responses={501: {"description": "This version keeps no record of tasks."}},
+        responses=_NO_RECORD,
     )
     async def get_task(task_id: str) -> Response:
         """Answer 501: nothing is known of a task but what the log tells."""
-        detail = "needs a status store, which this version does not have; see task_id in the log"
-        return problem(501, detail, f"{PATH}/{task_id}")
+        return problem(501, _NEEDS_A_STORE, f"{PATH}/{task_id}")
 
     return router
 

@@ -84,7 +84,7 @@ class Batch:
     """Writes by kind, each with the future that its commit resolves."""
 
     publishes: dict[Future[None], Publish] = field(default_factory=dict)
-    settles: dict[Future[None], Settle] = field(default_factory=dict)
+    settles: dict[Future[bool], Settle] = field(default_factory=dict)
     claims: dict[Future[Claimed], Claim] = field(default_factory=dict)
 
     def __bool__(self) -> bool:

@@ -102,14 +102,15 @@ class Dealer:
         """Return the unsettled delivery of a copy."""
         return self._in_hand.get(copy)
 
-    async def ack(self, handle: Handle) -> None:
+    async def ack(self, handle: Handle) -> bool:
+        """Settle for good. False when the file was closed before that was written."""
         self._let_go(handle)
         if handle.replaced:
             self._make_room(handle.subscription)
-            return
+            return True
         committed = self._commits.settle(Ack(handle.id))
         self._make_room(handle.subscription)
-        await committed
+        return await committed
 
     async def release(self, handle: Handle) -> None:
         self._let_go(handle)
@@ -141,7 +142,8 @@ class Dealer:
         """Claim as much as the consumer has room for, now or when it is due."""
         room = subscription.prefetch - subscription.unsettled
         due = subscription.next_due
-        if not self._owner or subscription.claiming or room <= 0 or due is None:
+        idle = subscription.claiming or not (self._owner and self._is_current(subscription))
+        if idle or room <= 0 or due is None:
             return
         now = _whole_milliseconds(self._clock.now())
         if due > now:
@@ -157,13 +159,16 @@ class Dealer:
         found = claim.result()
         subscription.claiming = False
         subscription.next_due = _earlier(subscription.next_due, found.next_due)
-        if self._subscriptions.get(subscription.queue) is not subscription:
+        if not self._is_current(subscription):
             self._give_back(subscription.queue, found.rows)
             return
         for row in found.rows:
             subscription.unsettled += 1
             self._receive(subscription.consumer, self._delivery(row, subscription))
         self._deal(subscription)
+
+    def _is_current(self, subscription: Subscription) -> bool:
+        return self._subscriptions.get(subscription.queue) is subscription
 
     def _give_back(self, queue: str, rows: list[Row]) -> None:
         """Return what was claimed for a consumer that wants no more; nobody has seen it."""

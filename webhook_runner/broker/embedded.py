@@ -39,6 +39,7 @@ class EmbeddedBroker:
         self._file: QueueFile | None = None
         self._writable = asyncio.Event()
         self._drained = asyncio.Event()
+        self._closed = asyncio.Event()
         self._apart: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -97,9 +98,8 @@ class EmbeddedBroker:
             dying.replaced = True
 
     async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
-        message, queue = delivery.message, delivery.queue
-        headers = {**message.headers, **invalid_marks(queue, reason, explanation)}
-        entry = entry_of_message(queue, message, headers)
+        marks = invalid_marks(delivery.queue, reason, explanation)
+        entry = entry_of_message(delivery.queue, delivery.message, marks)
         at = round(self._clock.now() * 1000)
         await self._commits.publish(Letter(entry, at, is_dead=False))
 
@@ -107,8 +107,7 @@ class EmbeddedBroker:
         handle = handle_of(delivery)
         if handle.settled or self.is_lost(delivery):
             return False
-        await self._dealer.ack(handle)
-        return True
+        return await self._dealer.ack(handle)
 
     async def release(self, delivery: Delivery) -> None:
         handle = handle_of(delivery)
@@ -135,6 +134,8 @@ class EmbeddedBroker:
         if self._file is not None:
             await self._commits.flush()
         self._drained.set()
+        if self._file is not None:
+            await self._closed.wait()
 
     async def _follow(self, envelope: Envelope, due: int) -> None:
         """Publish a copy; the one that it follows goes with it, if that is in our hands."""
@@ -184,4 +185,7 @@ class EmbeddedBroker:
         for each in running:
             each.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await asyncio.shield(self._commits.close(file))
+        try:
+            await asyncio.shield(self._commits.close(file))
+        finally:
+            self._closed.set()

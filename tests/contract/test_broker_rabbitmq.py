@@ -1,0 +1,36 @@
+"""What only RabbitMQ meets with: messages of publishers whose properties are their own."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.contract.rabbit_rig import RabbitRig, rabbitmq
+
+pytestmark = pytest.mark.rabbitmq
+
+
+@pytest.fixture
+async def rabbit(request: pytest.FixtureRequest) -> AsyncIterator[RabbitRig]:
+    async with rabbitmq(request) as opened:
+        yield opened
+
+
+async def test_an_absurd_timestamp_harms_only_itself(rabbit: RabbitRig) -> None:
+    recorder = await rabbit.consuming()
+    await rabbit.submit("q", b"absurd", timestamp=2**63)
+    await rabbit.submit("q", b"sound", timestamp=1_700_000_000)
+    await recorder.until(2)
+    assert sorted(recorder.bodies) == [b"absurd", b"sound"]
+    assert rabbit.broker.state().connected
+
+
+async def test_an_invalid_message_keeps_the_harmless_headers_of_its_publisher(
+    rabbit: RabbitRig,
+) -> None:
+    recorder = await rabbit.consuming(settles=False)
+    await rabbit.submit("q", b"bad", headers={"theirs": 1, "x-a": 2, "CC": ["other"], "wr-id": "t"})
+    (taken,) = await recorder.until(1)
+    await rabbit.broker.quarantine(taken.delivery, "not_json", "is no JSON")
+    (kept,) = await rabbit.invalid("q")
+    assert kept.headers["theirs"] == 1
+    assert set(kept.headers) == {"theirs", "wr-error", "wr-source", "wr-explanation"}
