@@ -10,6 +10,7 @@ from typing import TypeVar
 from webhook_runner.broker.batch import Batch, Claim, Claimed, Publish, Settle
 from webhook_runner.broker.queue_file import QueueFile
 from webhook_runner.broker.queue_trouble import explained, is_passing, refusal
+from webhook_runner.errors import QueueFileError
 from webhook_runner.ports import Clock
 
 T = TypeVar("T")
@@ -60,17 +61,13 @@ class GroupCommit:
 
     async def run(self, file: QueueFile) -> None:
         """Write until cancelled. Raises QueueFileError when the file is beyond hope."""
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            batch, self._next = self._next, Batch()
-            await self._write(file, batch)
-            while self.trouble:
-                self._rest()
-                await self._clock.sleep(RETRY_SECONDS)
-                await self._try_again(file)
-            await asyncio.sleep(0)  # who got what it claimed may give it back
-            self._rest()
+        try:
+            while True:
+                await self._wanted.wait()
+                self._wanted.clear()
+                await self._write_next(file)
+        finally:
+            self._idle.set()  # nobody waits for a writer that is gone
 
     async def tend(self, file: QueueFile) -> None:
         """Look after the file every second until cancelled. Raises QueueFileError."""
@@ -81,6 +78,16 @@ class GroupCommit:
             except sqlite3.Error as error:
                 if not is_passing(error):
                     raise refusal(file.path, explained(error)) from error
+
+    async def _write_next(self, file: QueueFile) -> None:
+        batch, self._next = self._next, Batch()
+        await self._write(file, batch)
+        while self.trouble:
+            self._rest()
+            await self._clock.sleep(RETRY_SECONDS)
+            await self._try_again(file)
+        await asyncio.sleep(0)  # who got what it claimed may give it back
+        self._rest()
 
     async def flush(self) -> None:
         """Wait until nothing waits to be written."""
@@ -127,7 +134,7 @@ class GroupCommit:
         """Return whether it is written; if not, it is kept for the next time."""
         try:
             claimed = await self._call(lambda: file.write(batch))
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, QueueFileError):
             _answer(batch.settles, done=False)
             raise
         except sqlite3.Error as error:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from webhook_runner.broker.batch import Entry, Row
+from webhook_runner.broker.letter import shortened
 from webhook_runner.task.model import Envelope, HeaderValue, Message
 from webhook_runner.task.progress import progress_headers
 
@@ -42,8 +43,13 @@ def entry_of_message(
 
 
 def message_of(row: Row) -> Message:
-    about = _ABOUT.decode(row.properties) if row.properties else {}
-    return Message(row.body, _HEADERS.decode(row.headers), **about)
+    """Read a message again. What damage to the file made unreadable will be found invalid."""
+    try:
+        about = _ABOUT.decode(row.properties) if row.properties else {}
+        return Message(row.body, _HEADERS.decode(row.headers), **about)
+    except (msgspec.DecodeError, TypeError):
+        headers = {"wr-id": "", "wr-v": "damaged", "wr-damaged": shortened(str(row.headers))}
+        return Message(bytes(row.body), headers)
 
 
 def _properties(about: Mapping[str, object]) -> str:

@@ -90,6 +90,9 @@ class Daemon:
         try:
             await self._until_stopped(running, stopping)
             await self._drain()
+            for part in running:
+                if part.done():
+                    part.result()  # what ended it while others drained
         except TopologyError as error:
             self._parts.observer.notice(Warned("topology", str(error)))
             return TOPOLOGY_WRONG

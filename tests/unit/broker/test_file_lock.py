@@ -21,21 +21,21 @@ sys.stdin.read()
 
 
 def test_who_comes_second_is_told_the_pid_of_the_first(tmp_path: Path) -> None:
-    lock = FileLock.take(tmp_path / "lock")
-    with pytest.raises(QueueFileError, match=f"the process {os.getpid()} has") as raised:
-        FileLock.take(tmp_path / "lock")
+    lock = FileLock.take(tmp_path / "queue")
+    with pytest.raises(QueueFileError, match=f"process {os.getpid()} has it") as raised:
+        FileLock.take(tmp_path / "queue")
     assert raised.value.code == TAKEN
     lock.give_back()
-    FileLock.take(tmp_path / "lock").give_back()
+    FileLock.take(tmp_path / "queue").give_back()
 
 
 def test_a_process_that_is_killed_holds_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
+    path = tmp_path / "queue"
     command = [sys.executable, "-c", HOLD, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"taken\n"
-        with pytest.raises(QueueFileError, match=f"the process {holder.pid} has"):
+        with pytest.raises(QueueFileError, match=f"process {holder.pid} has it"):
             FileLock.take(path)
         holder.kill()
         holder.wait()
@@ -43,14 +43,14 @@ def test_a_process_that_is_killed_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_a_pid_left_by_who_had_it_before_is_not_named(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    path.write_text("999999999999\n")
-    lock = FileLock.take(path)
-    assert path.read_text() == f"{os.getpid()}\n"
+    (tmp_path / "queue.lock").write_bytes(b"%-20d" % 999_999_999_999)
+    lock = FileLock.take(tmp_path / "queue")
+    with pytest.raises(QueueFileError, match=f"process {os.getpid()} has it"):
+        FileLock.take(tmp_path / "queue")
     lock.give_back()
 
 
 def test_a_place_where_nothing_can_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(QueueFileError, match="cannot be made") as raised:
-        FileLock.take(tmp_path / "nowhere" / "lock")
+        FileLock.take(tmp_path / "nowhere" / "queue")
     assert raised.value.code == 74

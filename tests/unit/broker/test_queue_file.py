@@ -8,7 +8,9 @@ import pytest
 
 from tests.unit.broker.batches import NOW, ack, batch, claim, entry, give_back, names, publish
 from webhook_runner.broker.batch import Ack, Claim, Letter
-from webhook_runner.broker.queue_file import MEMORY, QueueFile, is_passing
+from webhook_runner.broker.queue_file import QueueFile
+from webhook_runner.broker.queue_schema import MEMORY
+from webhook_runner.broker.queue_trouble import is_passing
 from webhook_runner.errors import QueueFileError
 
 
@@ -192,7 +194,7 @@ def test_letters_keep_ids_apart_too(file: QueueFile) -> None:
 
 def test_a_second_daemon_is_refused_and_told_who_has_the_file(path: str) -> None:
     file = QueueFile.open(path)
-    with pytest.raises(QueueFileError, match=r"the process \d+ has this queue"):
+    with pytest.raises(QueueFileError, match=r"process \d+ has it"):
         QueueFile.open(path)
     file.close()
     QueueFile.open(path).close()

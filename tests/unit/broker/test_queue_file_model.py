@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.unit.broker.batches import NOW, ack, batch, claim, entry, give_back
 from webhook_runner.broker.batch import AT_ONCE, Ack, Claim, Row
-from webhook_runner.broker.queue_file import MEMORY, QueueFile
+from webhook_runner.broker.queue_file import QueueFile
+from webhook_runner.broker.queue_schema import MEMORY
 
 
 @dataclass
