@@ -3,9 +3,10 @@
 import asyncio
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from webhook_runner.broker.batch import Batch, Entry
 from webhook_runner.broker.queue_file import QueueFile

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.journey.world import World, running
+from tests.journey.world import World, at_work, running
 from webhook_runner.settings import QueueSettings
 
 StartWorld = Callable[..., Awaitable[World]]
@@ -22,11 +22,15 @@ async def start() -> AsyncIterator[StartWorld]:
             *,
             counts: bool = True,
             u: float = 0.0,
+            consuming: bool = True,
             whole: dict[str, Any] | None = None,
             **queue: Any,
         ) -> World:
             chosen = queues or {"default": QueueSettings(**queue)}
             world = World(chosen, counts=counts, u=u, **(whole or {}))
-            return await stack.enter_async_context(running(world))
+            if consuming:
+                return await stack.enter_async_context(running(world))
+            await stack.enter_async_context(at_work(world.broker))
+            return world
 
         yield build

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.broker import MemoryBroker
+from tests.fakes.broker import RecordingBroker
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dispatcher import Hang, ScriptedDispatcher
 from tests.fakes.observer import RecordingObserver
 from tests.journey.conftest import StartWorld
-from tests.journey.world import BASE, World
+from tests.journey.world import BASE, at_work
 from webhook_runner.engine.intake import PATIENCE
 from webhook_runner.engine.lane import Lane
 from webhook_runner.engine.queues import Queues
@@ -108,40 +108,46 @@ async def test_equal_requests_are_tasks_of_their_own(start: StartWorld) -> None:
     assert len({envelope.run for _, envelope in world.dispatcher.sent}) == 4
 
 
-async def test_a_task_goes_to_the_queue_it_names_else_to_the_callers_else_to_the_default() -> None:
+async def test_a_task_goes_to_the_queue_it_names_else_to_the_callers_else_to_the_default(
+    start: StartWorld,
+) -> None:
     queues = {name: QueueSettings() for name in ("a", "b", "c")}
-    world = World(queues, default_queue="c")
+    world = await start(queues, consuming=False, whole={"default_queue": "c"})
     named = await world.intake.accept(message(queue="a"), "b")
     callers = await world.intake.accept(message(), "b")
     default = await world.intake.accept(message())
     assert [each.task.queue for each in (named, callers, default)] == ["a", "b", "c"]
 
 
-async def test_an_unknown_queue_is_refused_or_replaced_as_configured() -> None:
-    strict = World()
+async def test_an_unknown_queue_is_refused_or_replaced_as_configured(start: StartWorld) -> None:
+    strict = await start(consuming=False)
     with pytest.raises(InvalidTaskError) as caught:
         await strict.intake.accept(message(queue="nowhere"))
     assert (caught.value.reason, caught.value.field) == ("unknown_queue", "queue")
-    lenient = World(unknown_queue="default")
+    lenient = await start(consuming=False, whole={"unknown_queue": "default"})
     assert (await lenient.intake.accept(message(queue="nowhere"))).task.queue == "default"
 
 
-async def test_a_default_queue_that_is_not_configured_is_an_unknown_queue() -> None:
-    world = World({"a": QueueSettings()})
+async def test_a_default_queue_that_is_not_configured_is_an_unknown_queue(
+    start: StartWorld,
+) -> None:
+    world = await start({"a": QueueSettings()}, consuming=False)
     with pytest.raises(InvalidTaskError, match="'default' is not one of a"):
         await world.intake.accept(message())
     assert (await world.intake.accept(message(queue="a"))).task.queue == "a"
 
 
-async def test_the_queue_that_will_send_it_says_whether_a_get_has_a_body() -> None:
-    world = World({"default": QueueSettings(), "bodies": QueueSettings(body_on_get=True)})
+async def test_the_queue_that_will_send_it_says_whether_a_get_has_a_body(start: StartWorld) -> None:
+    world = await start(
+        {"default": QueueSettings(), "bodies": QueueSettings(body_on_get=True)}, consuming=False
+    )
     await world.intake.accept(message(method="GET", payload=1, queue="bodies"))
     with pytest.raises(InvalidTaskError, match="GET has no body"):
         await world.intake.accept(message(method="GET", payload=1))
 
 
-async def test_addresses_are_checked_at_this_door_too() -> None:
-    world = World({"default": QueueSettings(allow_hosts=("app.test",))})
+async def test_addresses_are_checked_at_this_door_too(start: StartWorld) -> None:
+    world = await start({"default": QueueSettings(allow_hosts=("app.test",))}, consuming=False)
     with pytest.raises(InvalidTaskError) as caught:
         await world.intake.accept(message(roll_back="http://elsewhere.test/"))
     assert (caught.value.reason, caught.value.field) == ("host_not_allowed", "roll_back")
@@ -156,9 +162,9 @@ async def broken(envelope: Envelope) -> None:
 
 
 async def test_a_broker_that_does_not_confirm_in_time_is_unavailable(
-    monkeypatch: pytest.MonkeyPatch,
+    start: StartWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World()
+    world = await start(consuming=False)
     monkeypatch.setattr(world.broker, "enqueue", never)
     bodies = [message(), b"{}", message(countdown=60)]
     asking = asyncio.create_task(world.intake.accept_many(bodies))
@@ -177,17 +183,17 @@ async def test_a_broker_that_does_not_confirm_in_time_is_unavailable(
 
 
 async def test_a_publish_that_meets_a_bug_is_told_to_both_sides(
-    monkeypatch: pytest.MonkeyPatch,
+    start: StartWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World()
+    world = await start(consuming=False)
     monkeypatch.setattr(world.broker, "enqueue", broken)
     with pytest.raises(BrokerUnavailableError, match="the log says why"):
         await world.intake.accept(message())
     assert "canary" in world.observer.last(Warned).text
 
 
-async def test_a_blocked_broker_is_not_even_asked() -> None:
-    world = World()
+async def test_a_blocked_broker_is_not_even_asked(start: StartWorld) -> None:
+    world = await start(consuming=False)
     world.broker.block(blocked=True)
     with pytest.raises(BrokerUnavailableError, match="takes nothing now: by a test"):
         await world.intake.accept(message())
@@ -195,8 +201,10 @@ async def test_a_blocked_broker_is_not_even_asked() -> None:
     await world.intake.accept(message())
 
 
-async def test_whoever_stops_asking_stops_the_publish(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
+async def test_whoever_stops_asking_stops_the_publish(
+    start: StartWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await start(consuming=False)
     monkeypatch.setattr(world.broker, "enqueue", never)
     asking = asyncio.create_task(world.intake.accept(message()))
     await settle()
@@ -209,11 +217,12 @@ async def test_whoever_stops_asking_stops_the_publish(monkeypatch: pytest.Monkey
 async def test_a_queue_that_a_reload_took_away_gets_nothing_new() -> None:
     settings = Settings(base_url=BASE, queues={"default": QueueSettings(), "old": QueueSettings()})
     clock, observer = FakeClock(), RecordingObserver()
-    broker = MemoryBroker(clock)
+    broker = RecordingBroker(clock, observer)
     queues = Queues(
         settings, broker, ScriptedDispatcher(), observer, clock, lambda: 0.0, lambda: "made"
     )
-    assert (await queues.intake.accept(message(queue="old"))).task.queue == "old"
+    async with at_work(broker):
+        assert (await queues.intake.accept(message(queue="old"))).task.queue == "old"
     await queues.reconfigure(
         Settings(base_url=BASE, max_message_bytes=1024, queues={"default": QueueSettings()})
     )

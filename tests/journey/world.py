@@ -93,18 +93,27 @@ class World:
 
 
 @asynccontextmanager
-async def running(world: World) -> AsyncIterator[World]:
-    broker = asyncio.create_task(world.broker.run())
-    await world.broker.writable()
-    for consumer in world.consumers.values():
-        await consumer.start()
+async def at_work(broker: RecordingBroker) -> AsyncIterator[None]:
+    """Let the broker run; nothing consumes yet."""
+    running = asyncio.create_task(broker.run())
+    await broker.writable()
     try:
-        yield world
-        assert not broker.done() or broker.exception() is None
+        yield
+        assert not running.done() or running.exception() is None
     finally:
-        for consumer in world.consumers.values():
-            await consumer.stop()
-            await consumer.interrupt()
-        broker.cancel()
+        running.cancel()
         with suppress(asyncio.CancelledError):
-            await broker
+            await running
+
+
+@asynccontextmanager
+async def running(world: World) -> AsyncIterator[World]:
+    async with at_work(world.broker):
+        for consumer in world.consumers.values():
+            await consumer.start()
+        try:
+            yield world
+        finally:
+            for consumer in world.consumers.values():
+                await consumer.stop()
+                await consumer.interrupt()

@@ -1,7 +1,8 @@
 """A message that has ended too many deliveries without an outcome is tried once more, alone."""
 
-from dataclasses import replace
 from uuid import uuid4
+
+from msgspec.structs import replace
 
 from webhook_runner.ports import Delivery
 from webhook_runner.task.codec import Rules, decode

@@ -115,11 +115,10 @@ class GroupCommit:
         """Try first what makes room, then what needs it; nothing to do: see whether it could be."""
         batch, self._next = self._next, Batch()
         settling, publishing = batch.parts()
-        if settling and not await self._write(file, settling):
-            self._next = publishing.before(self._next)
-        elif publishing:
+        settled = not settling or await self._write(file, settling)
+        if publishing:
             await self._write(file, publishing)
-        else:
+        elif settled:
             await self._probe(file)
 
     async def _probe(self, file: QueueFile) -> None:

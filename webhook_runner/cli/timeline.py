@@ -1,8 +1,10 @@
 """The life of one failing task, played by the daemon's own decisions under a clock of our own."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, repeat
+
+from msgspec.structs import replace
 
 from webhook_runner.policy.retry import decide
 from webhook_runner.policy.verdict import Complete, Expire, Fail, Postpone, Retry

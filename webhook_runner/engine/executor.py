@@ -2,7 +2,8 @@
 
 import asyncio
 import traceback
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from webhook_runner import __version__
 from webhook_runner.engine.inflight import SETTLED, InFlight, Run

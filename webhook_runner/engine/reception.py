@@ -1,7 +1,8 @@
 """From a message to an envelope that this daemon can carry: decoded, routed, addressed."""
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from webhook_runner.engine.lane import Lanes
 from webhook_runner.errors import InvalidTaskError

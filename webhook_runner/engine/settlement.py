@@ -1,8 +1,7 @@
 """Carry a verdict out: publish what follows, tell, acknowledge. Nothing else settles deliveries."""
 
-from dataclasses import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.policy.verdict import (

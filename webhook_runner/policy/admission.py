@@ -1,6 +1,8 @@
 """May this attempt start now? Crash loop, expiry, age, identity, due time, paused destination."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from webhook_runner.policy.retry import fail
 from webhook_runner.policy.verdict import (

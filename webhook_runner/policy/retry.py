@@ -1,6 +1,6 @@
 """What an outcome leads to: the table from (outcome, attempts, limits) to a verdict."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from webhook_runner.policy.answer import (
     PAUSES_DESTINATION,

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.task.model import Envelope, Failure, HeaderValue, Kind, Task
@@ -25,8 +26,7 @@ _FIRST_STATUS, _LAST_STATUS = 100, 999
 Number = TypeVar("Number", int, float)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """What the headers say of a task: everything in an ``Envelope`` but the task itself."""
 
     id: str

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.journey.world import World
+from tests.journey.world import World, at_work
 from tests.unit.api.serving import serving
 from webhook_runner.api import body
 from webhook_runner.api.health import Readiness
@@ -41,7 +41,7 @@ async def scene() -> AsyncIterator[Scene]:
     queues = {"default": QueueSettings(), "other": QueueSettings()}
     world = World(queues, max_message_bytes=2048)
     served = Served(ready, bytes, world.intake)
-    async with serving(ApiServer("127.0.0.1:0", served)) as client:
+    async with at_work(world.broker), serving(ApiServer("127.0.0.1:0", served)) as client:
         yield Scene(world, client)
 
 

@@ -36,7 +36,8 @@ class Table:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.start = int(self.clock.now() * 1000)
-        self.commits = GroupCommit(self.clock, str, thread=False)
+        self.told: list[str] = []
+        self.commits = GroupCommit(self.clock, self.told.append, thread=False)
         self.dealer = Dealer(self.commits, self.clock, self._receive)
         self.said: list[str] = []
 

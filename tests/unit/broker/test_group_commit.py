@@ -82,7 +82,8 @@ class Gate:
 
 @asynccontextmanager
 async def gated(path: Path) -> AsyncIterator[tuple[GroupCommit, Gate]]:
-    gate, group = Gate(), GroupCommit(WallClock(), str, thread=True)
+    told: list[str] = []
+    gate, group = Gate(), GroupCommit(WallClock(), told.append, thread=True)
     file = await group.open(str(path))
     file._database.set_trace_callback(gate)
     run = asyncio.ensure_future(group.run(file))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Never
 
 import pytest
+from msgspec import structs
 
 from examples.metadata_headers import add_headers
 from webhook_runner.dispatch.extend import ExtendingDispatcher
@@ -163,7 +164,7 @@ async def test_an_object_may_be_an_extension() -> None:
      (b"[1]", {}), (b'"x"', {}), (b"null", {}), (None, {}), (b"{}", {})],
 )  # fmt: skip
 async def test_metadata_becomes_headers(metadata: bytes | None, added: dict[str, str]) -> None:
-    request = add_headers(REQUEST, replace(TASK, metadata=metadata))
+    request = add_headers(REQUEST, structs.replace(TASK, metadata=metadata))
     assert request == replace(REQUEST, headers={"A": "1", **added})
 
 
@@ -171,4 +172,4 @@ def test_metadata_never_replaces_a_header_of_the_task_and_is_bounded() -> None:
     request = replace(REQUEST, headers={"x-meta-tenant": "mine"})
     assert add_headers(request, TASK).headers == {"x-meta-tenant": "mine"}
     many = b"{%s}" % b",".join(b'"k%d": 1' % n for n in range(100))
-    assert len(add_headers(REQUEST, replace(TASK, metadata=many)).headers) == 33
+    assert len(add_headers(REQUEST, structs.replace(TASK, metadata=many)).headers) == 33

@@ -1,9 +1,9 @@
 """How a redelivery is recognised, and what it is told."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tests.fakes.clock import settle
 from tests.unit.policy.samples import envelope, task

@@ -1,6 +1,6 @@
 """A message handed over again after a crash, and the copy that the dead daemon had made of it."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from tests.unit.policy.samples import NOW, envelope, rollback_of, task
 from webhook_runner.engine.lineage import SAME_CRASH, Lineage

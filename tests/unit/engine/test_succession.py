@@ -1,9 +1,9 @@
 """A copy is held back while the message it was made of is being settled, and no longer."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from webhook_runner.engine.succession import Succession
 from webhook_runner.policy.verdict import Complete, Errand, Forward

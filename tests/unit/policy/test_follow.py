@@ -1,11 +1,12 @@
 """The roll-back task and the dead letter's summary."""
 
 import base64
+import dataclasses
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.policy.samples import NOW, UNDO, answer, envelope, queue, rollback_of, task
 from webhook_runner.policy.follow import rollback, summary
@@ -156,7 +157,7 @@ def response_in(outcome: Outcome | None) -> Any:
 
 def test_the_last_response_is_told_with_few_headers() -> None:
     outcome = answer(503, content_type="text/plain", retry_after="5", set_cookie="secret=1")
-    told = response_in(replace(outcome, body="Grüße".encode()))
+    told = response_in(dataclasses.replace(outcome, body="Grüße".encode()))
 
     assert told == {
         "headers": {"content-type": "text/plain", "retry-after": "5"},

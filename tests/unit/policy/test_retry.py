@@ -1,11 +1,11 @@
 """The outcome table, one row per cell, and how attempts are counted."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.unit.policy.samples import (
     NOW,

@@ -2,12 +2,12 @@
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.task.codec import Decoded, Rules, decode

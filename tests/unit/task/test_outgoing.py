@@ -1,8 +1,7 @@
 """The request that leaves: whose header wins, which facts it tells, how long it may take."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.settings import QueueSettings
@@ -20,7 +19,7 @@ def headers_of(envelope: Envelope, queue: QueueSettings = QUEUE) -> dict[str, st
 
 
 def with_task(**changes: object) -> Envelope:
-    return replace(ENVELOPE, task=replace(TASK, **changes))  # type: ignore[arg-type]
+    return replace(ENVELOPE, task=replace(TASK, **changes))
 
 
 def test_a_first_attempt_tells_who_it_is() -> None:
