@@ -50,9 +50,12 @@ class Watch:
 
     def _wait(self, predicate: Predicate) -> Future[None]:
         future: Future[None] = Future()
+        waiting = (predicate, future)
         with self._lock:
-            if not _settle(predicate, future):
-                self._waiting.append((predicate, future))
+            # Before it is asked: a change that comes meanwhile must find somebody waiting.
+            self._waiting.append(waiting)
+            if _settle(*waiting):
+                self._waiting.remove(waiting)
         return future
 
 
