@@ -8,8 +8,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from webhook_runner.broker.batch import Batch, Entry
-from webhook_runner.broker.queue_file import QueueFile
+from webhook_runner.broker.sqlite.batch import Batch, Entry
+from webhook_runner.broker.sqlite.queue_file import QueueFile
 from webhook_runner.task.codec import Rules, decode
 from webhook_runner.task.model import Message
 from webhook_runner.task.progress import due_milliseconds, progress_headers

@@ -13,7 +13,7 @@ import pytest
 from tests.contract.rig import Kept, Rig
 from tests.parts.running_broker import Notes, Running, WallClock, until
 from webhook_runner.broker.embedded import EmbeddedBroker
-from webhook_runner.broker.queue_schema import MEMORY
+from webhook_runner.broker.sqlite.queue_schema import MEMORY
 from webhook_runner.ports import BrokerState, Consumer, Delivery
 from webhook_runner.task.model import Envelope, Message
 

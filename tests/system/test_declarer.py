@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tests.parts import publisher
-from webhook_runner.broker.session import Session, Surroundings
-from webhook_runner.broker.topology import Topology
+from webhook_runner.broker.amqp.session import Session, Surroundings
+from webhook_runner.broker.amqp.topology import Topology
 from webhook_runner.process.clock import SystemClock
 from webhook_runner.settings import BrokerSettings
 from webhook_runner.task.event import Event

@@ -10,7 +10,7 @@ from tests.parts import publisher
 from tests.parts.node import RabbitNode
 from tests.parts.receiver import Answer, Receiver
 from tests.parts.scene import Scene, add_vhost
-from webhook_runner.broker.topology import definitions
+from webhook_runner.broker.amqp.topology import definitions
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
 

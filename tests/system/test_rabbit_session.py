@@ -13,7 +13,7 @@ from tests.parts.running_broker import until
 from tests.parts.running_rabbit import quick, running, start
 from tests.parts.tls import Tls
 from webhook_runner.broker import apart
-from webhook_runner.broker.topology import definitions
+from webhook_runner.broker.amqp.topology import definitions
 from webhook_runner.errors import TopologyError
 from webhook_runner.task.event import BrokerConnected, BrokerLost, ConsumingChanged, Warned
 

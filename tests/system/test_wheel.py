@@ -11,7 +11,7 @@ from tests.parts import publisher
 from tests.parts.node import RabbitNode
 from tests.parts.running_broker import Running, until
 from tests.parts.running_rabbit import quick, running
-from webhook_runner.broker import sweep
+from webhook_runner.broker.amqp import sweep
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.policy.delay import Wheel
 from webhook_runner.task.event import BrokerBlocked, BrokerConnected, BrokerLost, BrokerUnblocked

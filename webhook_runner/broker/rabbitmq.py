@@ -5,14 +5,14 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from webhook_runner.broker.channel import LostError, Outgoing
-from webhook_runner.broker.consuming import Wanted, WorkQueues
-from webhook_runner.broker.keeper import SessionKeeper
-from webhook_runner.broker.message import dead_letter, handle_of, quarantined, task_message
-from webhook_runner.broker.poison import Poison
-from webhook_runner.broker.session import Session, Surroundings
-from webhook_runner.broker.topology import Topology, slot_key
-from webhook_runner.broker.wheel import WheelDriver
+from webhook_runner.broker.amqp.channel import LostError, Outgoing
+from webhook_runner.broker.amqp.consuming import Wanted, WorkQueues
+from webhook_runner.broker.amqp.keeper import SessionKeeper
+from webhook_runner.broker.amqp.message import dead_letter, handle_of, quarantined, task_message
+from webhook_runner.broker.amqp.poison import Poison
+from webhook_runner.broker.amqp.session import Session, Surroundings
+from webhook_runner.broker.amqp.topology import Topology, slot_key
+from webhook_runner.broker.amqp.wheel import WheelDriver
 from webhook_runner.errors import TopologyError
 from webhook_runner.policy.delay import WHEEL, Slot, Wheel
 from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Observer

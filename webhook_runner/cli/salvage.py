@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from webhook_runner.broker.salvage import salvage as salvage_file
+from webhook_runner.broker.sqlite.salvage import salvage as salvage_file
 from webhook_runner.cli.report import HELP, CommandError, Exit, print_table
 from webhook_runner.errors import QueueFileError
 

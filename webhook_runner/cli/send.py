@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 import typer
 
-from webhook_runner.broker.send import Posting, send
+from webhook_runner.broker.amqp.send import Posting, send
 from webhook_runner.cli import wish
 from webhook_runner.cli.message import header_table, instant, message, messages, raw_json, read
 from webhook_runner.cli.option import ConfigOption, OutputOption, seconds

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
-from webhook_runner.broker.topology import definitions
+from webhook_runner.broker.amqp.topology import definitions
 from webhook_runner.cli.option import ConfigOption, OutputOption
 from webhook_runner.cli.report import (
     HELP,

@@ -4,8 +4,17 @@ from asyncio import Future
 from collections.abc import Iterable
 from typing import Any, cast
 
-from webhook_runner.broker.batch import Ack, Batch, Claim, Claimed, Entry, Letter, Return, Write
-from webhook_runner.broker.queue_file import QueueFile
+from webhook_runner.broker.sqlite.batch import (
+    Ack,
+    Batch,
+    Claim,
+    Claimed,
+    Entry,
+    Letter,
+    Return,
+    Write,
+)
+from webhook_runner.broker.sqlite.queue_file import QueueFile
 
 NOW = 1_800_000_000_000
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from webhook_runner.broker.file_lock import TAKEN, FileLock
+from webhook_runner.broker.sqlite.file_lock import TAKEN, FileLock
 from webhook_runner.errors import QueueFileError
 
 HOLD = """
 import sys
 from pathlib import Path
-from webhook_runner.broker.file_lock import FileLock
+from webhook_runner.broker.sqlite.file_lock import FileLock
 lock = FileLock.take(Path(sys.argv[1]))
 print("taken", flush=True)
 sys.stdin.read()

@@ -6,7 +6,7 @@ from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from webhook_runner.broker import frames
+from webhook_runner.broker.amqp import frames
 
 
 def read(packed: bytes) -> list[object]:

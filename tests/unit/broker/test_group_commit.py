@@ -12,10 +12,10 @@ import pytest
 from tests.fakes.clock import FakeClock, settle
 from tests.parts.running_broker import WallClock, until
 from tests.unit.broker.batches import NOW, entry
-from webhook_runner.broker.batch import Ack, Batch, Claim, Claimed
-from webhook_runner.broker.group_commit import RETRY_SECONDS, GroupCommit
-from webhook_runner.broker.queue_file import QueueFile
-from webhook_runner.broker.queue_schema import MEMORY
+from webhook_runner.broker.sqlite.batch import Ack, Batch, Claim, Claimed
+from webhook_runner.broker.sqlite.group_commit import RETRY_SECONDS, GroupCommit
+from webhook_runner.broker.sqlite.queue_file import QueueFile
+from webhook_runner.broker.sqlite.queue_schema import MEMORY
 from webhook_runner.errors import QueueFileError
 
 LARGE = entry("x" * 1_000_000)
@@ -201,7 +201,7 @@ class Failing(QueueFile):
 
 @pytest.fixture
 async def failing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Commits, Failing]]:
-    monkeypatch.setattr("webhook_runner.broker.group_commit.QueueFile", Failing)
+    monkeypatch.setattr("webhook_runner.broker.sqlite.group_commit.QueueFile", Failing)
     made = Commits()
     await made.open()
     file = made.file

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.clock import FakeClock
-from webhook_runner.broker.batch import Ack, Entry
-from webhook_runner.broker.group_commit import RETRY_SECONDS, GroupCommit
-from webhook_runner.broker.queue_file import QueueFile
-from webhook_runner.broker.queue_schema import prepare
-from webhook_runner.broker.queue_trouble import UNUSABLE
+from webhook_runner.broker.sqlite.batch import Ack, Entry
+from webhook_runner.broker.sqlite.group_commit import RETRY_SECONDS, GroupCommit
+from webhook_runner.broker.sqlite.queue_file import QueueFile
+from webhook_runner.broker.sqlite.queue_schema import prepare
+from webhook_runner.broker.sqlite.queue_trouble import UNUSABLE
 from webhook_runner.errors import QueueFileError
 
 

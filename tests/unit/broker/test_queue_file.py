@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.broker.batches import NOW, ack, batch, claim, entry, give_back, names, publish
-from webhook_runner.broker.batch import Ack, Claim, Letter
-from webhook_runner.broker.queue_file import QueueFile
-from webhook_runner.broker.queue_schema import MEMORY
-from webhook_runner.broker.queue_trouble import is_passing
+from webhook_runner.broker.sqlite.batch import Ack, Claim, Letter
+from webhook_runner.broker.sqlite.queue_file import QueueFile
+from webhook_runner.broker.sqlite.queue_schema import MEMORY
+from webhook_runner.broker.sqlite.queue_trouble import is_passing
 from webhook_runner.errors import QueueFileError
 
 

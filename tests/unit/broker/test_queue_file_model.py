@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.unit.broker.batches import NOW, ack, batch, claim, entry, give_back
-from webhook_runner.broker.batch import AT_ONCE, Ack, Claim, Row
-from webhook_runner.broker.queue_file import QueueFile
-from webhook_runner.broker.queue_schema import MEMORY
+from webhook_runner.broker.sqlite.batch import AT_ONCE, Ack, Claim, Row
+from webhook_runner.broker.sqlite.queue_file import QueueFile
+from webhook_runner.broker.sqlite.queue_schema import MEMORY
 
 
 @dataclass

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.broker.batches import NOW, ack, claim, give_back, names, publish
-from webhook_runner.broker.batch import AT_ONCE, Entry, Letter
-from webhook_runner.broker.queue_file import QueueFile
-from webhook_runner.broker.queue_schema import MEMORY
+from webhook_runner.broker.sqlite.batch import AT_ONCE, Entry, Letter
+from webhook_runner.broker.sqlite.queue_file import QueueFile
+from webhook_runner.broker.sqlite.queue_schema import MEMORY
 
 FIRST = Entry("q", "{}", b"first")
 

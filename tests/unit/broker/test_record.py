@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook_runner.broker.batch import AT_ONCE, Entry, Row
-from webhook_runner.broker.record import entry_of, entry_of_message, message_of
+from webhook_runner.broker.sqlite.batch import AT_ONCE, Entry, Row
+from webhook_runner.broker.sqlite.record import entry_of, entry_of_message, message_of
 from webhook_runner.task.model import Envelope, Message, Task
 from webhook_runner.task.progress import progress_headers
 

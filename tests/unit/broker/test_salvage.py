@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from webhook_runner.broker.batch import Batch, Claim, Entry, Letter, Row
-from webhook_runner.broker.queue_file import QueueFile
-from webhook_runner.broker.record import message_of
-from webhook_runner.broker.salvage import salvage
+from webhook_runner.broker.sqlite.batch import Batch, Claim, Entry, Letter, Row
+from webhook_runner.broker.sqlite.queue_file import QueueFile
+from webhook_runner.broker.sqlite.record import message_of
+from webhook_runner.broker.sqlite.salvage import salvage
 from webhook_runner.cli.app import app
 from webhook_runner.errors import InvalidTaskError, QueueFileError
 from webhook_runner.task.progress import read_progress

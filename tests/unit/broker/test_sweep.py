@@ -5,11 +5,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from tests.fakes.clock import FakeClock
-from webhook_runner.broker.channel import Arrival, Channel
-from webhook_runner.broker.hands import Hands
-from webhook_runner.broker.session import Session
-from webhook_runner.broker.sweep import Sweeper
-from webhook_runner.broker.topology import Topology
+from webhook_runner.broker.amqp.channel import Arrival, Channel
+from webhook_runner.broker.amqp.hands import Hands
+from webhook_runner.broker.amqp.session import Session
+from webhook_runner.broker.amqp.sweep import Sweeper
+from webhook_runner.broker.amqp.topology import Topology
 from webhook_runner.policy.delay import WHEEL
 
 

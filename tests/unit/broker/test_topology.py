@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from webhook_runner.broker.topology import ENDLESS, Queue, Topology, definitions
+from webhook_runner.broker.amqp.topology import ENDLESS, Queue, Topology, definitions
 
 TOPOLOGY = Topology("wr.v1", ("default", "mail.out"))
 

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from tests.unit.cli.conftest import Run
-from webhook_runner.broker.send import Posting
+from webhook_runner.broker.amqp.send import Posting
 from webhook_runner.cli.option import seconds
 from webhook_runner.settings import BrokerSettings
 

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Mapping
 from uuid import uuid4
 
+from webhook_runner.broker.amqp.channel import Arrival, Channel
+from webhook_runner.broker.amqp.message import delivery_of, quarantined, task_message
+from webhook_runner.broker.amqp.session import Session
+from webhook_runner.broker.amqp.topology import slot_key
+from webhook_runner.broker.amqp.wheel import WheelDriver
 from webhook_runner.broker.apart import set_apart, warning
-from webhook_runner.broker.channel import Arrival, Channel
-from webhook_runner.broker.message import delivery_of, quarantined, task_message
-from webhook_runner.broker.session import Session
-from webhook_runner.broker.topology import slot_key
-from webhook_runner.broker.wheel import WheelDriver
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.policy.delay import Wheel
 from webhook_runner.task.model import Envelope

@@ -6,7 +6,7 @@ from multiprocessing import current_process
 from pathlib import Path
 from typing import Self
 
-from webhook_runner.broker.batch import (
+from webhook_runner.broker.sqlite.batch import (
     AT_ONCE,
     Ack,
     Batch,
@@ -19,10 +19,10 @@ from webhook_runner.broker.batch import (
     Row,
     Settle,
 )
-from webhook_runner.broker.file_lock import FileLock
-from webhook_runner.broker.queue_place import Place, real_path, settle_in
-from webhook_runner.broker.queue_schema import MEMORY, inspect, prepare
-from webhook_runner.broker.queue_trouble import explained, refusal
+from webhook_runner.broker.sqlite.file_lock import FileLock
+from webhook_runner.broker.sqlite.queue_place import Place, real_path, settle_in
+from webhook_runner.broker.sqlite.queue_schema import MEMORY, inspect, prepare
+from webhook_runner.broker.sqlite.queue_trouble import explained, refusal
 
 _LAST_ID = """
 SELECT max((SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(id), 0) FROM dead),

@@ -6,10 +6,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from itertools import count
 
-from webhook_runner.broker.channel import Arrival, LostError, Outgoing
-from webhook_runner.broker.message import ALONE, DOUBTFUL, delivery_of, due_of, moved, queue_of
-from webhook_runner.broker.session import Session
-from webhook_runner.broker.topology import slot_key
+from webhook_runner.broker.amqp.channel import Arrival, LostError, Outgoing
+from webhook_runner.broker.amqp.message import ALONE, DOUBTFUL, delivery_of, due_of, moved, queue_of
+from webhook_runner.broker.amqp.session import Session
+from webhook_runner.broker.amqp.topology import slot_key
 from webhook_runner.policy.delay import HandOver, Hold, Park, Slot, Wheel
 from webhook_runner.ports import Consumer
 from webhook_runner.task.progress import HANDED

@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Literal
 
-from webhook_runner.broker.channel import (
+from webhook_runner.broker.amqp.channel import (
     Channel,
     DiffersError,
     ForbiddenError,
     LostError,
     MissingError,
 )
-from webhook_runner.broker.line import Line
-from webhook_runner.broker.topology import Queue, Topology
+from webhook_runner.broker.amqp.line import Line
+from webhook_runner.broker.amqp.topology import Queue, Topology
 from webhook_runner.errors import TopologyError
 from webhook_runner.ports import Observer
 from webhook_runner.task.event import Warned

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from webhook_runner.broker.channel import Arrival, Outgoing
+from webhook_runner.broker.amqp.channel import Arrival, Outgoing
+from webhook_runner.broker.amqp.topology import Topology
 from webhook_runner.broker.letter import death_marks, invalid_marks, shortened
-from webhook_runner.broker.topology import Topology
 from webhook_runner.ports import Delivery
 from webhook_runner.task.model import Envelope, HeaderValue, Message
 from webhook_runner.task.progress import progress_headers

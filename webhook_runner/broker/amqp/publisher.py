@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from uuid import uuid4
 
-from webhook_runner.broker.channel import Channel, Outgoing
+from webhook_runner.broker.amqp.channel import Channel, Outgoing
 
 CHANNELS = 2
 # A confirm for many walks over all that are outstanding on its channel.

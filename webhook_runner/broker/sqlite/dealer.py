@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from webhook_runner.broker.batch import AT_ONCE, Ack, Claim, Claimed, Return, Row
-from webhook_runner.broker.group_commit import GroupCommit
-from webhook_runner.broker.record import message_of
+from webhook_runner.broker.sqlite.batch import AT_ONCE, Ack, Claim, Claimed, Return, Row
+from webhook_runner.broker.sqlite.group_commit import GroupCommit
+from webhook_runner.broker.sqlite.record import message_of
 from webhook_runner.ports import Clock, Consumer, Delivery
 from webhook_runner.task.progress import copy_key
 

@@ -5,17 +5,17 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from webhook_runner.broker.channel import (
+from webhook_runner.broker.amqp.channel import (
     Channel,
     LostError,
     NackedError,
     Outgoing,
     ReturnedError,
 )
-from webhook_runner.broker.declare import Declarer
-from webhook_runner.broker.line import Address, Line, address
-from webhook_runner.broker.publisher import CHANNELS, Publisher
-from webhook_runner.broker.topology import Topology
+from webhook_runner.broker.amqp.declare import Declarer
+from webhook_runner.broker.amqp.line import Address, Line, address
+from webhook_runner.broker.amqp.publisher import CHANNELS, Publisher
+from webhook_runner.broker.amqp.topology import Topology
 from webhook_runner.errors import BrokerUnavailableError, TopologyError
 from webhook_runner.ports import Clock, Observer
 from webhook_runner.settings import BrokerSettings

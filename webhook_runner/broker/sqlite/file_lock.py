@@ -6,7 +6,7 @@ from multiprocessing import current_process
 from pathlib import Path
 from typing import IO, Self
 
-from webhook_runner.broker.queue_trouble import refusal
+from webhook_runner.broker.sqlite.queue_trouble import refusal
 from webhook_runner.errors import QueueFileError
 
 TAKEN = 4

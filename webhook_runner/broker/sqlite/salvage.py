@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from webhook_runner.broker.file_lock import FileLock
-from webhook_runner.broker.queue_place import real_path, settle_in
-from webhook_runner.broker.queue_schema import prepare
-from webhook_runner.broker.queue_trouble import explained, refusal
+from webhook_runner.broker.sqlite.file_lock import FileLock
+from webhook_runner.broker.sqlite.queue_place import real_path, settle_in
+from webhook_runner.broker.sqlite.queue_schema import prepare
+from webhook_runner.broker.sqlite.queue_trouble import explained, refusal
 
 Row = tuple[object, ...]
 _LAST = 2**62

@@ -4,8 +4,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from webhook_runner.broker.channel import LostError, Outgoing
-from webhook_runner.broker.session import Session, Surroundings
+from webhook_runner.broker.amqp.channel import LostError, Outgoing
+from webhook_runner.broker.amqp.session import Session, Surroundings
 from webhook_runner.errors import BrokerUnavailableError, TopologyError
 from webhook_runner.task.event import BrokerConnected, BrokerLost, Warned
 

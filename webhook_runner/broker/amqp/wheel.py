@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
-from webhook_runner.broker.channel import Arrival, Channel, LostError
-from webhook_runner.broker.hands import LONGEST_SLEEP, ConsumerOf, Hands, Source
-from webhook_runner.broker.session import Session
-from webhook_runner.broker.sweep import Sweeper
+from webhook_runner.broker.amqp.channel import Arrival, Channel, LostError
+from webhook_runner.broker.amqp.hands import LONGEST_SLEEP, ConsumerOf, Hands, Source
+from webhook_runner.broker.amqp.session import Session
+from webhook_runner.broker.amqp.sweep import Sweeper
 from webhook_runner.policy.delay import Slot, Wheel
 
 PREFETCH_FINEST = 20_000

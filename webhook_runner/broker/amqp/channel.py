@@ -17,9 +17,9 @@ from aiormq.exceptions import (
     PublishError,
 )
 
-from webhook_runner.broker import frames
-from webhook_runner.broker.lean_channel import LeanChannel
-from webhook_runner.broker.topology import Binding, Exchange, Queue
+from webhook_runner.broker.amqp import frames
+from webhook_runner.broker.amqp.lean_channel import LeanChannel
+from webhook_runner.broker.amqp.topology import Binding, Exchange, Queue
 
 T = TypeVar("T")
 _PERSISTENT = 2

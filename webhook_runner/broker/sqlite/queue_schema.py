@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from webhook_runner.broker.queue_trouble import NO_DATABASE, refusal
+from webhook_runner.broker.sqlite.queue_trouble import NO_DATABASE, refusal
 
 MEMORY = ":memory:"
 

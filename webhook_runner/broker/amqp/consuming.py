@@ -6,9 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from webhook_runner.broker.channel import Arrival, Channel
-from webhook_runner.broker.message import delivery_of
-from webhook_runner.broker.session import Session
+from webhook_runner.broker.amqp.channel import Arrival, Channel
+from webhook_runner.broker.amqp.message import delivery_of
+from webhook_runner.broker.amqp.session import Session
 from webhook_runner.errors import TopologyError
 from webhook_runner.ports import Consumer
 from webhook_runner.task.event import ConsumingChanged

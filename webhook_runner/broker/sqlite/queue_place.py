@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from webhook_runner.broker.queue_trouble import refusal
+from webhook_runner.broker.sqlite.queue_trouble import refusal
 
 _OWN = 0o600
 """Tasks hold secrets. SQLite gives its -wal and -shm files the mode of the file."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from webhook_runner.broker.batch import Entry, Row
 from webhook_runner.broker.letter import shortened
+from webhook_runner.broker.sqlite.batch import Entry, Row
 from webhook_runner.task.model import Envelope, HeaderValue, Message
 from webhook_runner.task.progress import progress_headers
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from webhook_runner.broker.batch import Batch, Claim, Claimed, Publish, Settle
-from webhook_runner.broker.queue_file import QueueFile
-from webhook_runner.broker.queue_trouble import explained, is_passing, refusal
+from webhook_runner.broker.sqlite.batch import Batch, Claim, Claimed, Publish, Settle
+from webhook_runner.broker.sqlite.queue_file import QueueFile
+from webhook_runner.broker.sqlite.queue_trouble import explained, is_passing, refusal
 from webhook_runner.errors import QueueFileError
 from webhook_runner.ports import Clock
 

@@ -6,11 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from webhook_runner.broker.channel import Arrival, Channel, Outgoing
-from webhook_runner.broker.hands import Hands, Source
-from webhook_runner.broker.message import due_of, moved, queue_of
-from webhook_runner.broker.session import Session
-from webhook_runner.broker.topology import Topology, slot_key
+from webhook_runner.broker.amqp.channel import Arrival, Channel, Outgoing
+from webhook_runner.broker.amqp.hands import Hands, Source
+from webhook_runner.broker.amqp.message import due_of, moved, queue_of
+from webhook_runner.broker.amqp.session import Session
+from webhook_runner.broker.amqp.topology import Topology, slot_key
 from webhook_runner.policy.delay import Slot, Wheel
 
 EVERY_SECONDS = 30.0
