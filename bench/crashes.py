@@ -150,9 +150,10 @@ def tell(run: Run, findings: Findings, seconds: float, console: Console) -> None
     out(f"in flight at the kills: at most {findings.bound}; as the receiver saw it", end=" ")
     out(f"{findings.tight_bound}")
     out(f"left in the broker besides dead letters: {findings.leftovers or 'nothing'}")
-    for what, examples in findings.examples.items():
-        for example in examples:
-            out(f"  {what}: {example}")
+    if not findings.passed:
+        for what, examples in findings.examples.items():
+            for example in examples:
+                out(f"  {what}: {example}")
     verdict = "PASS" if findings.passed else "FAIL"
     out(
         f"lost {findings.lost} early {findings.early} duplicated {findings.duplicated} "

@@ -60,6 +60,8 @@ class Broker(Protocol):
 
     A publish that the broker confirmed may still be repeated after a connection was lost in
     between: copies of one publish share (id, run, gen).
+    What is ready in a queue is handed over in the order of its publishes. What was given back, or
+    lost with its connection, comes before what was not handed over yet.
 
     A copy that follows one in our hands (the same id and run, the next gen) and a dead letter may
     settle that one in the same breath; it is acknowledged all the same.

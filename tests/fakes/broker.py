@@ -67,11 +67,15 @@ class RecordingBroker:
     def lose_connection(self) -> None:
         """Take everything unsettled out of hand, as another opening of the file would."""
         file, commits, dealer = self._file, self._inner._commits, self._inner._dealer
-        arrived, commits._next.settles = commits._next.settles, {}
-        file.write(Batch(settles=arrived))
-        for settled in arrived:
+        arrived = Batch(commits._next.publishes, commits._next.settles)
+        commits._next = Batch(claims=commits._next.claims)
+        file.write(arrived)
+        for published in (each for each in arrived.publishes if not each.done()):
+            published.set_result(None)
+        for settled in (each for each in arrived.settles if not each.done()):
             settled.set_result(True)
         file.take_over()
+        dealer._in_hand.clear()
         for each in tuple(dealer._subscriptions.values()):
             dealer.subscribe(each.queue, each.consumer, each.prefetch)
         dealer.open(file.owner)
