@@ -125,28 +125,37 @@ def test_k6_k14_killed_after_its_ack_it_does_not_come_again(case: Case) -> None:
     assert attempts(case.requests()) == [1]
 
 
+def is_parked(case: Case) -> bool:
+    """Tell whether the task waits for its time, and its original is settled."""
+    under_way = case.stage.under_way()
+    return case.queue not in under_way and any("wait" in name for name in under_way)
+
+
 def test_k7_what_became_due_while_the_daemon_was_down_is_sent_when_it_is_back(
     case: Case,
 ) -> None:
     daemon = case.daemon()
-    published = case.publish(countdown=2)
+    wait = 2 if case.embedded else 4  # to see it parked takes RabbitMQ's tool a while
+    published = case.publish(countdown=wait)
     daemon.wait_for_event("task.scheduled")
-    eventually(lambda: case.stage.waits() and case.queue not in case.stage.under_way())
+    eventually(lambda: is_parked(case))
     daemon.kill()
-    eventually(lambda: time.time() > published + 2.5)
+    eventually(lambda: time.time() > published + wait + 0.5)
     restarted = time.time()
     go_on(case, daemon)
     (request,) = case.requests()
-    assert request.arrived_at >= max(published + 2, restarted)
-    assert not doubted(request) or case.queue == "classic"
+    assert request.arrived_at >= max(published + wait, restarted)
+    # RabbitMQ may have handed it over before, if its slot was open when the daemon died.
+    assert not doubted(request) or not case.embedded
 
 
 def test_k7_what_expired_while_the_daemon_was_down_is_rolled_back_unsent(case: Case) -> None:
     daemon = case.daemon()
-    expires = time.time() + 3
-    case.publish(countdown=2, expires=expires, roll_back=case.undo)
+    wait = 2 if case.embedded else 4
+    expires = time.time() + wait + 1
+    case.publish(countdown=wait, expires=expires, roll_back=case.undo)
     daemon.wait_for_event("task.scheduled")
-    eventually(lambda: case.stage.waits() and case.queue not in case.stage.under_way())
+    eventually(lambda: is_parked(case))
     daemon.kill()
     eventually(lambda: time.time() > expires)
     go_on(case, daemon)
