@@ -1,4 +1,4 @@
-"""The examples of docs/http-api.md, run as they stand against a daemon without RabbitMQ."""
+"""The examples of docs/guide/http-api.md, run as they stand against a daemon without RabbitMQ."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from tests.parts.receiver import Receiver
 pytestmark = pytest.mark.system
 
 ADDRESS = "127.0.0.1:7676"
-TEXT = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "guide" / "http-api.md").read_text()
 EXAMPLES = re.findall(r"^```sh\n(.*?)^```\n\n```\w+\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 # A date and a length change from one answer to the next.
 PASSING = re.compile(r"^(date|content-length): .*\n", re.MULTILINE)
