@@ -17,7 +17,7 @@ NO_PLACE = (
     "no configuration file, and neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set: there is"
     " no place for the queue file; name it: WEBHOOK_RUNNER_SERVER=embedded:/path/queue.db"
 )
-_UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_UNWRITABLE = frozenset({errno.EACCES, errno.EPERM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def _problem(file: Path, directory: Path) -> str:
     except NotADirectoryError:
         return f"{directory} is no directory"
     except OSError as error:
-        # A disk that is full now may be mended by the time it is written to.
+        # A disk that is full or read-only now may be mended before a restart: the daemon tells.
         if error.errno not in _UNWRITABLE:
             return ""
         return f"{directory} cannot be written to: {_words(error)}"
