@@ -6,8 +6,9 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Self
 
 from tests.parts.http_connection import HttpConnection, Received
@@ -50,15 +51,25 @@ class Request:
         return json.loads(self.body)
 
 
+Script = Sequence[Answer] | Callable[[Request], Answer]
+
+
 class Receiver:
     """The server; usable from plain and async tests, for it has a thread and a loop of its own."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        port: int = 0,
+        scripts: Mapping[str, Script] = MappingProxyType({}),
+    ) -> None:
         self.requests: list[Request] = []
         self.aborted: list[Request] = []
         self.in_flight = 0
         self.peak_in_flight = 0
-        self._scripts: dict[str, Sequence[Answer] | Callable[[Request], Answer]] = {}
+        # From the first request on: whoever knows the port may be faster than a later script.
+        self._scripts = dict(scripts)
         self._used: Counter[str] = Counter()
         self._arrived: Counter[str] = Counter()
         self._hanging: list[tuple[str, Callable[[], None]]] = []
@@ -84,7 +95,7 @@ class Receiver:
             self._thread.call(self._shut)
             self._thread.close()
 
-    def script(self, path: str, answers: Sequence[Answer] | Callable[[Request], Answer]) -> None:
+    def script(self, path: str, answers: Script) -> None:
         """Answer a path by a list in order, the last repeating, or by a function of the request.
 
         A path without a script is answered 200 with no body.

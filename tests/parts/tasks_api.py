@@ -39,11 +39,10 @@ class TasksApi:
     """A receiver at ``url`` whose ``/v1/tasks`` answers as the daemon's does."""
 
     def __init__(self, judge: Callable[[Message], Message] = judge, port: int = 0) -> None:
-        self.receiver = Receiver(port=port)
-        self.url = self.receiver.url
         self._judge = judge
         self._instead: list[Answer | None] = []
-        self.receiver.script(PATH, self.answer)
+        self.receiver = Receiver(port=port, scripts={PATH: self.answer})
+        self.url = self.receiver.url
 
     def __enter__(self) -> Self:
         return self
