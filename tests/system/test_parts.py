@@ -26,7 +26,8 @@ STAND_IN = textwrap.dedent(
     """
     import json, os, signal, sys, time
     def say(**fields):
-        print(json.dumps(fields), file=sys.stderr, flush=True)
+        # Not print: the signal may come while its buffer is being written.
+        os.write(2, json.dumps(fields).encode() + b"\\n")
     def end(*_):
         say(event="daemon.stopped")
         sys.exit(7)
