@@ -20,7 +20,7 @@ class Request:
 
     Attributes:
         arrived: when its last byte had been read.
-        answered: when its answer was written, or 0.0 when its connection was lost before.
+        answered: just before its answer was written, or 0.0 when its connection was lost before.
         status: of the answer, or 0.
         id: the Idempotency-Key.
 

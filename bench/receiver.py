@@ -114,9 +114,11 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, status: int) -> None:
         self._timer = None
+        # Before the answer is written: after it, the daemon may be the first to look at the clock.
+        answered = time.time()
         if self._write is not None:
             self._write(_ANSWERS[status])
-        self._log.add(f"{self._arrived:.6f}\t{time.time():.6f}\t{status}\t{self._about}\n")
+        self._log.add(f"{self._arrived:.6f}\t{answered:.6f}\t{status}\t{self._about}\n")
         self._about = ""
         if self._buffer:
             self._advance()
