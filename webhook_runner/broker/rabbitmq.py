@@ -1,7 +1,7 @@
 """The broker port over RabbitMQ: what the engine asks for, said to the session of the moment."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -193,10 +193,10 @@ class RabbitBroker:
         running = [
             asyncio.ensure_future(_guarded(session, name, part))
             for name, part in (
-                ("confirms", session.watch_confirms()),
-                ("queues", queues.run()),
-                ("wheel", wheel.run()),
-                ("poison", poison.run()),
+                ("confirms", session.watch_confirms),
+                ("queues", queues.run),
+                ("wheel", wheel.run),
+                ("poison", poison.run),
             )
         ]
         try:
@@ -213,10 +213,10 @@ class RabbitBroker:
         return None if wanted is None else wanted.consumer
 
 
-async def _guarded(session: Session, name: str, part: Awaitable[None]) -> None:
+async def _guarded(session: Session, name: str, part: Callable[[], Awaitable[None]]) -> None:
     """Whatever ends a part ends its session: nothing runs on with a part missing."""
     try:
-        await part
+        await part()
     except (LostError, TopologyError) as error:
         session.fail(str(error))
     except Exception as error:  # noqa: BLE001 - told as the reason of the loss, then begun anew

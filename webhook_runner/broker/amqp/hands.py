@@ -80,9 +80,9 @@ class Hands:
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run something that ends with the session."""
-        task = asyncio.create_task(self._guarded(work))
+        task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
 
     def give_back(self, items: list[Item]) -> None:
         """Return messages to their queue, last first, so that their order stays."""
@@ -202,10 +202,10 @@ class Hands:
             self.bytes -= len(item.arrival.body)
             self._freed()
 
-    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
-        try:
-            await work
-        except LostError as error:
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, LostError):
             self._session.fail(str(error))
-        except Exception as error:  # noqa: BLE001 - told as the reason of the loss
+        elif error is not None:
             self._session.fail(f"the wheel failed: {error!r}")
