@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from webhook_runner.values import Codes, parse_codes, parse_rate, parse_seconds_list
 
 EMBEDDED = "embedded:"
+MEMORY = ":memory:"
+_FROM_HERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "*": "127.0.0.1"}  # noqa: S104 - read, not bound
 QUEUE_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$"
 
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=True), BeforeValidator(parse_rate)]
@@ -96,6 +98,12 @@ class ApiSettings(Section):
     listen: Annotated[str, Field(pattern=r"^$|^(\[[0-9A-Fa-f:]+\]|[^:\[\]]+):\d{1,5}$")] = (
         "127.0.0.1:7676"
     )
+
+    @property
+    def url(self) -> str:
+        """Where this machine calls it; "" when it is off, or its port not known beforehand."""
+        host, _, port = self.listen.rpartition(":")
+        return f"http://{_FROM_HERE.get(host, host)}:{port}" if port.strip("0") else ""
 
 
 class EgressSettings(Section):

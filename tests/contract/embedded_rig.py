@@ -13,8 +13,8 @@ import pytest
 from tests.contract.rig import Kept, Rig
 from tests.parts.running_broker import Notes, Running, WallClock, until
 from webhook_runner.broker.embedded import EmbeddedBroker
-from webhook_runner.broker.sqlite.queue_schema import MEMORY
 from webhook_runner.ports import BrokerState, Consumer, Delivery
+from webhook_runner.settings import MEMORY
 from webhook_runner.task.model import Envelope, Message
 
 T = TypeVar("T")

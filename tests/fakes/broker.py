@@ -6,9 +6,9 @@ from dataclasses import replace
 from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.broker.sqlite.batch import Batch
 from webhook_runner.broker.sqlite.queue_file import QueueFile
-from webhook_runner.broker.sqlite.queue_schema import MEMORY
 from webhook_runner.broker.sqlite.record import entry_of_message
 from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Observer
+from webhook_runner.settings import MEMORY
 from webhook_runner.task.model import Envelope, Message
 
 _DUE_NOW = "FROM ready WHERE queue = ? AND due <= ?"

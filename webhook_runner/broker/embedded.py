@@ -10,10 +10,10 @@ from webhook_runner.broker.sqlite.batch import AT_ONCE, Entry, Letter
 from webhook_runner.broker.sqlite.dealer import Dealer, handle_of
 from webhook_runner.broker.sqlite.group_commit import GroupCommit
 from webhook_runner.broker.sqlite.queue_file import QueueFile
-from webhook_runner.broker.sqlite.queue_schema import MEMORY
 from webhook_runner.broker.sqlite.record import entry_of, entry_of_message
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Observer
+from webhook_runner.settings import MEMORY
 from webhook_runner.task.event import (
     BrokerBlocked,
     BrokerConnected,

@@ -15,7 +15,6 @@ from webhook_runner.client import (
 )
 from webhook_runner.settings import Settings
 
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "*": "127.0.0.1"}  # noqa: S104 - read, not bound
 _MOST_TOLD = 10
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NULL = b"null"
@@ -31,14 +30,14 @@ def daemon_url(settings: Settings) -> str:
         CommandError: it has none, or not always at the same place.
 
     """
-    host, _, port = settings.api.listen.rpartition(":")
-    if not port.strip("0"):
+    url = settings.api.url
+    if not url:
         text = (
             f'[api] listen = "{settings.api.listen}": this daemon takes no tasks at a known place'
         )
         hint = "give [api] listen a host and port, or send to another daemon by --url"
         raise CommandError(text, hint, Exit.USAGE)
-    return f"http://{_EVERYWHERE.get(host, host)}:{port}"
+    return url
 
 
 def post(

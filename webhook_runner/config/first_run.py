@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from webhook_runner.config.loader import Loaded
 
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - told as an address to call
-
 
 @dataclass(frozen=True, slots=True)
 class FirstRun:
@@ -44,24 +42,17 @@ def first_run(loaded: Loaded) -> FirstRun | None:
     """Return what to tell, or None when a file or a variable named the server."""
     if loaded.state is None:
         return None
-    tasks = _tasks(loaded.settings.api.listen)
+    url = loaded.settings.api.url
+    tasks = f"{url}/v1/tasks" if url else ""
     return FirstRun(
         queue_file=loaded.settings.queue_file,
         tasks=tasks,
-        trial=_trial(tasks) if tasks else "",
+        trial=_trial(url, tasks) if url else "",
         onward="webhook-runner config example > taskqueue.ini"
         " && webhook-runner serve --config taskqueue.ini",
     )
 
 
-def _tasks(listen: str) -> str:
-    host, _, port = listen.rpartition(":")
-    if not host or int(port) == 0:
-        return ""
-    return f"http://{_EVERYWHERE.get(host, host)}:{port}/v1/tasks"
-
-
-def _trial(tasks: str) -> str:
-    alive = tasks.removesuffix("/v1/tasks") + "/livez"
-    task = f'{{"url": "{alive}", "method": "GET"}}'
+def _trial(url: str, tasks: str) -> str:
+    task = f'{{"url": "{url}/livez", "method": "GET"}}'
     return f"curl --header 'Content-Type: application/json' --data '{task}' {tasks}"

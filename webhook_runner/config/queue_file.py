@@ -9,9 +9,8 @@ from pathlib import Path
 from webhook_runner.config.place import Finding
 from webhook_runner.config.source import system_words
 from webhook_runner.errors import ConfigError
-from webhook_runner.settings import Settings
+from webhook_runner.settings import MEMORY, Settings
 
-MEMORY = ":memory:"
 NAME = "queue.db"
 NO_PLACE = (
     "no configuration file, and neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set: there is"

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from webhook_runner.config.place import Finding, Path, basic_string
-from webhook_runner.config.queue_file import MEMORY
 from webhook_runner.config.shapes import (
     base_url_problem,
     broker_url_problem,
@@ -15,6 +14,7 @@ from webhook_runner.config.shapes import (
 )
 from webhook_runner.settings import (
     EMBEDDED,
+    MEMORY,
     BrokerSettings,
     EgressSettings,
     QueueSettings,

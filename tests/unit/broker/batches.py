@@ -11,12 +11,14 @@ from webhook_runner.broker.sqlite.batch import (
     Claimed,
     Entry,
     Letter,
+    Publish,
     Return,
-    Write,
+    Settle,
 )
 from webhook_runner.broker.sqlite.queue_file import QueueFile
 
 NOW = 1_800_000_000_000
+Write = Publish | Settle | Claim
 
 
 def entry(name: str, due: int = 0, queue: str = "q") -> Entry:

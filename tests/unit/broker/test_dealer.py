@@ -9,8 +9,8 @@ from tests.fakes.clock import FakeClock, settle
 from tests.unit.broker.batches import entry
 from webhook_runner.broker.sqlite.dealer import Dealer, handle_of
 from webhook_runner.broker.sqlite.group_commit import GroupCommit
-from webhook_runner.broker.sqlite.queue_schema import MEMORY
 from webhook_runner.ports import Consumer, Delivery
+from webhook_runner.settings import MEMORY
 
 
 class Hand:

@@ -15,8 +15,8 @@ from tests.unit.broker.batches import NOW, entry
 from webhook_runner.broker.sqlite.batch import Ack, Batch, Claim, Claimed
 from webhook_runner.broker.sqlite.group_commit import RETRY_SECONDS, GroupCommit
 from webhook_runner.broker.sqlite.queue_file import QueueFile
-from webhook_runner.broker.sqlite.queue_schema import MEMORY
 from webhook_runner.errors import QueueFileError
+from webhook_runner.settings import MEMORY
 
 LARGE = entry("x" * 1_000_000)
 

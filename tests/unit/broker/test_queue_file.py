@@ -9,9 +9,9 @@ import pytest
 from tests.unit.broker.batches import NOW, ack, batch, claim, entry, give_back, names, publish
 from webhook_runner.broker.sqlite.batch import Ack, Claim, Letter
 from webhook_runner.broker.sqlite.queue_file import QueueFile
-from webhook_runner.broker.sqlite.queue_schema import MEMORY
 from webhook_runner.broker.sqlite.queue_trouble import is_passing
 from webhook_runner.errors import QueueFileError
+from webhook_runner.settings import MEMORY
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.unit.broker.batches import NOW, ack, batch, claim, entry, give_back
 from webhook_runner.broker.sqlite.batch import AT_ONCE, Ack, Claim, Row
 from webhook_runner.broker.sqlite.queue_file import QueueFile
-from webhook_runner.broker.sqlite.queue_schema import MEMORY
+from webhook_runner.settings import MEMORY
 
 
 @dataclass

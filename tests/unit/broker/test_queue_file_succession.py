@@ -8,7 +8,7 @@ import pytest
 from tests.unit.broker.batches import NOW, ack, claim, give_back, names, publish
 from webhook_runner.broker.sqlite.batch import AT_ONCE, Entry, Letter
 from webhook_runner.broker.sqlite.queue_file import QueueFile
-from webhook_runner.broker.sqlite.queue_schema import MEMORY
+from webhook_runner.settings import MEMORY
 
 FIRST = Entry("q", "{}", b"first")
 

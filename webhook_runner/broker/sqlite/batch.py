@@ -76,7 +76,6 @@ class Claimed:
 
 Publish = Entry | Letter
 Settle = Ack | Return
-Write = Publish | Settle | Claim
 
 
 @dataclass(slots=True)

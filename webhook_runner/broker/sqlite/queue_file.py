@@ -21,8 +21,9 @@ from webhook_runner.broker.sqlite.batch import (
 )
 from webhook_runner.broker.sqlite.file_lock import FileLock
 from webhook_runner.broker.sqlite.queue_place import Place, real_path, settle_in
-from webhook_runner.broker.sqlite.queue_schema import MEMORY, inspect, prepare
+from webhook_runner.broker.sqlite.queue_schema import inspect, prepare
 from webhook_runner.broker.sqlite.queue_trouble import explained, refusal
+from webhook_runner.settings import MEMORY
 
 _LAST_ID = """
 SELECT max((SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(id), 0) FROM dead),

@@ -4,8 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from webhook_runner.broker.sqlite.queue_trouble import NO_DATABASE, refusal
-
-MEMORY = ":memory:"
+from webhook_runner.settings import MEMORY
 
 _APPLICATION = 0x7772_7131  # "wrq1"
 _VERSION = 1
