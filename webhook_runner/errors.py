@@ -67,3 +67,32 @@ class QueueFileError(Exception):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+
+class StoreError(Exception):
+    """The operator must act: the store cannot be used at all, such as one of a newer version.
+
+    Attributes:
+        code: the exit code of a daemon that ends by it.
+
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class StoreUnavailableError(Exception):
+    """Nobody must act: the store does not answer now, and is tried on."""
+
+
+class NoStoreError(Exception):
+    """The caller asks for what only a store knows, and there is none; names the setting."""
+
+
+class UnknownTaskError(Exception):
+    """The caller names a task, or something put aside, that is not known."""
+
+
+class ConflictError(Exception):
+    """The caller asks for what the state of a task does not allow; says what it is."""

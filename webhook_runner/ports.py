@@ -1,12 +1,25 @@
-"""What the journeys need of the world, in our words: broker, dispatcher, observer, clock."""
+"""What the journeys need of the world, in our words: broker, store, dispatcher, observer, clock."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from webhook_runner.task.event import Event
 from webhook_runner.task.model import Envelope, Message, Task
+from webhook_runner.task.notice import Aside, Depths, Notice, PutAside
 from webhook_runner.task.outcome import Outcome
+from webhook_runner.task.record import (
+    Attempt,
+    Change,
+    Claim,
+    Entry,
+    Holder,
+    QueueCount,
+    TaskPage,
+    TaskQuery,
+    TaskRecord,
+)
 from webhook_runner.task.request import Request
 
 
@@ -119,6 +132,120 @@ class Broker(Protocol):
 
     async def drain(self) -> None:
         """Stop consuming everything, give back what waits for its time, flush, disconnect."""
+
+
+class Listener(Protocol):
+    """Who hears what daemons tell each other. Neither call may block or raise."""
+
+    def recall(self, notice: Notice) -> None:
+        """Take a notice that is kept: those of before, oldest first, then each as it comes."""
+
+    def hear(self, word: bytes) -> None:
+        """Take a word that is not kept, of another daemon or of this one."""
+
+
+class Board(Protocol):
+    """What daemons that share a broker tell each other."""
+
+    def attend(self, listener: Listener) -> None:
+        """Name who hears, before the broker runs. Nothing is consumed before ``recalled``."""
+
+    async def post(self, notices: Sequence[Notice]) -> None:
+        """Keep notices for 400 days, longer than any delay; confirmed when this returns."""
+
+    async def call(self, word: bytes) -> None:
+        """Say something to every daemon that listens now, this one included; confirmed.
+
+        Words of one daemon are heard in their order, and not before notices it had posted.
+        """
+
+    async def recalled(self) -> None:
+        """Wait until what was kept has been recalled and words are heard, by this connection."""
+
+
+class Shelf(Protocol):
+    """What lies in a queue, or was put aside from it. All raise BrokerUnavailableError."""
+
+    def walk(
+        self, aside: Aside, queue: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[PutAside]]:
+        """Look at what was put aside, oldest first; what is not removed is there afterwards."""
+
+    async def remove(self, item: PutAside) -> None:
+        """Remove one, within the walk that showed it."""
+
+    async def clear(self, aside: Aside, queue: str) -> int:
+        """Remove all that was put aside; how many that were."""
+
+    async def depths(self, queue: str) -> Depths:
+        """Count what lies there now."""
+
+    async def purge(self, queue: str) -> int:
+        """Remove what is ready in a work queue and in nobody's hands; how many that were."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """How the store stands: why nothing can be written now, or "".
+
+    Attributes:
+        kind: sqlite, postgresql or none.
+        waits: with trouble, no task goes on before it is over (``on_failure = "strict"``).
+
+    """
+
+    kind: str
+    trouble: str = ""
+    waits: bool = True
+
+
+class Store(Protocol):
+    """What is known of tasks. The broker decides whether a task runs; this says what became of it.
+
+    Questions raise StoreUnavailableError; with none, NoStoreError.
+    """
+
+    async def run(self) -> None:
+        """Write until cancelled, then what is left. Raises StoreError when it cannot be used."""
+
+    def record(self, entry: Entry) -> None:
+        """Note an entry, to be written soon with others. Never blocks nor raises."""
+
+    async def kept(self) -> None:
+        """Wait until everything noted so far is written; while in trouble, as ``waits`` says."""
+
+    async def usable(self) -> None:
+        """Wait until work may go on: there is no trouble, or it need not be waited for."""
+
+    def state(self) -> StoreState:
+        """Return how it stands now."""
+
+    async def advance(self, change: Change) -> bool:
+        """Write a change and tell whether it was one: False when the run is there, or further."""
+
+    async def find(self, task_id: str, run: int | None = None) -> TaskRecord | None:
+        """Return a run of a task, the latest if none is named, as of all that was noted."""
+
+    async def attempts(self, task_id: str, run: int) -> list[Attempt]:
+        """Return the attempts of a run, in their order."""
+
+    async def tasks(self, query: TaskQuery) -> TaskPage:
+        """List runs. Raises ValueError for a cursor that is none."""
+
+    async def counts(self) -> list[QueueCount]:
+        """Count the tasks that have not ended, by queue and state."""
+
+    async def claim(self, claim: Claim) -> Holder:
+        """Claim a key, unless somebody has it."""
+
+    async def keep_claim(self, key: str, run: int) -> None:
+        """Note that the task of a claim is kept by the broker."""
+
+    async def drop_claim(self, key: str, run: int) -> None:
+        """Give a claim back whose task was certainly not kept."""
+
+    async def close(self) -> None:
+        """Write what is left, and close."""
 
 
 class Dispatcher(Protocol):

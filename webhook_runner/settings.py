@@ -69,11 +69,14 @@ class QueueSettings(Section):
     max_task_age: Annotated[float, Field(ge=0)] = 0
     max_redeliveries: Annotated[int, Field(ge=1, le=40)] = 10
     expires_aborts: bool = False
+    dedup: bool = False
+    dedup_window: Positive = 600
+    cancel_running: Literal["abort", "finish"] = "abort"
     base_url: str = ""
     headers: Mapping[str, str] = Field(default_factory=dict)
     body_on_get: bool = False
     allow_hosts: tuple[str, ...] = ()
-    rollback_on: tuple[Literal["failed", "expired"], ...] = ("failed", "expired")
+    rollback_on: tuple[Literal["failed", "expired", "cancelled"], ...] = ("failed", "expired")
     rollback_body: Literal["envelope", "payload"] = "envelope"
     rollback_retry_limit: Annotated[int, Field(ge=-1)] = 10
     extensions: tuple[Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$")], ...] = ()
@@ -104,6 +107,15 @@ class ApiSettings(Section):
         """Where this machine calls it; "" when it is off, or its port not known beforehand."""
         host, _, port = self.listen.rpartition(":")
         return f"http://{_FROM_HERE.get(host, host)}:{port}" if port.strip("0") else ""
+
+
+class StoreSettings(Section):
+    """``url`` is sqlite:PATH, postgresql://..., none, or "" for what goes with the broker."""
+
+    url: Annotated[str, Field(pattern=r"^$|^none$|^sqlite:.+$|^postgres(ql)?://.*$")] = ""
+    on_failure: Literal["strict", "degraded"] = "strict"
+    retention_days: Annotated[float, Field(gt=0)] = 14
+    payloads: bool = True
 
 
 class EgressSettings(Section):
@@ -137,7 +149,9 @@ class Settings(Section):
     max_message_bytes: Annotated[int, Field(ge=1024, le=16_777_216)] = 1_048_576
     max_total: Annotated[int, Field(ge=1, le=100_000)] = 1000
     max_delay: Positive = 31_536_000
+    on_disconnect: Literal["reconnect", "drain_exit", "abort_exit"] = "reconnect"
     broker: BrokerSettings = BrokerSettings()
+    store: StoreSettings = StoreSettings()
     api: ApiSettings = ApiSettings()
     egress: EgressSettings = EgressSettings()
     performance: PerformanceSettings = PerformanceSettings()

@@ -56,9 +56,17 @@ class Reception:
         if delivery.message.headers:
             # A copy of ours that a reload made impossible fails as a task does.
             envelope = self._routed(envelope, self._lanes)
-            return replace(envelope, doubtful=envelope.doubtful or again)
+            return replace(
+                envelope, turn=delivery.redeliveries, doubtful=envelope.doubtful or again
+            )
         envelope = self._let_in(envelope, delivery.queue)
-        return replace(envelope, run=self._next_run(now), doubtful=again, again=again)
+        return replace(
+            envelope,
+            run=self._next_run(now),
+            turn=delivery.redeliveries,
+            doubtful=again,
+            again=again,
+        )
 
     def admit(self, message: Message, queue: str = "") -> Envelope:
         """Return the first copy of a task that no broker handed over, ready to be published.

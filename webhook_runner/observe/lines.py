@@ -2,41 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from logging import DEBUG, ERROR, INFO, WARNING
-from typing import NamedTuple
 
 import msgspec
 
+from webhook_runner.observe.daemon_lines import daemon_line
+from webhook_runner.observe.line import Fields, Line, iso, milliseconds
 from webhook_runner.observe.redact import clean, clean_value, without
 from webhook_runner.task.event import (
     AttemptFinished,
     AttemptStarted,
-    BrokerBlocked,
-    BrokerConnected,
-    BrokerLost,
-    BrokerUnblocked,
-    ConfigRefused,
-    ConfigReloaded,
-    ConsumingChanged,
-    DaemonDraining,
-    DaemonOnDefaults,
-    DaemonReady,
-    DaemonStarted,
-    DaemonStopped,
     Event,
     RetryScheduled,
     TaskAccepted,
+    TaskCancelled,
     TaskDropped,
     TaskFailed,
     TaskForwarded,
     TaskReceived,
-    TaskRefused,
-    TaskRejected,
     TaskReleased,
     TaskScheduled,
     TaskSucceeded,
-    Warned,
 )
 from webhook_runner.task.model import Envelope, Kind
 from webhook_runner.task.outcome import (
@@ -48,33 +34,12 @@ from webhook_runner.task.outcome import (
     Unreachable,
 )
 
-Fields = dict[str, object]
 ArrivalEvent = (
     TaskAccepted | TaskReceived | TaskForwarded | TaskScheduled | TaskDropped | TaskReleased
 )
-AttemptEvent = AttemptStarted | AttemptFinished | RetryScheduled | TaskSucceeded | TaskFailed
-BrokerEvent = BrokerConnected | BrokerLost | BrokerBlocked | BrokerUnblocked | ConsumingChanged
-DaemonEvent = DaemonStarted | DaemonOnDefaults | DaemonReady | DaemonDraining | DaemonStopped
-OperatorEvent = TaskRejected | TaskRefused | Warned | ConfigReloaded | ConfigRefused
-
-
-class Line(NamedTuple):
-    level: int
-    name: str
-    fields: Fields
-
-
-def iso(at: float) -> str:
-    """Return epoch seconds as ISO 8601 in UTC with milliseconds: ``2026-01-31T08:00:00.000Z``."""
-    try:
-        moment = datetime.fromtimestamp(at, UTC)
-    except (OverflowError, OSError, ValueError):
-        return str(at)
-    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
-
-
-def milliseconds(seconds: float) -> float:
-    return round(seconds * 1000, 1)
+AttemptEvent = (
+    AttemptStarted | AttemptFinished | RetryScheduled | TaskSucceeded | TaskFailed | TaskCancelled
+)
 
 
 def outcome_fields(outcome: Outcome, headers: Mapping[str, str]) -> Fields:
@@ -117,9 +82,7 @@ class Renderer:
             return self._of_attempt(event)
         if isinstance(event, ArrivalEvent):
             return self._of_arrival(event)
-        if isinstance(event, OperatorEvent):
-            return _for_operator(event)
-        return _of_broker(event) if isinstance(event, BrokerEvent) else _of_daemon(event)
+        return daemon_line(event)
 
     def _task(self, envelope: Envelope) -> Fields:
         task = envelope.task
@@ -179,6 +142,8 @@ class Renderer:
                 return Line(INFO, "task.rolled_back" if undone else "task.succeeded", fields)
             case TaskFailed():
                 return _failed(event, fields)
+            case TaskCancelled(rolled_back=rolled_back):
+                return Line(INFO, "task.cancelled", {**fields, "rolled_back": rolled_back})
 
 
 def _failed(event: TaskFailed, fields: Fields) -> Line:
@@ -211,70 +176,3 @@ def _metadata(raw: bytes) -> object:
         return clean_value(msgspec.json.decode(raw))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "unreadable"
-
-
-def _of_misfit(event: TaskRejected | TaskRefused) -> Line:
-    fields: Fields = {"queue": clean(event.queue), "reason": clean(event.reason)}
-    fields["error"] = clean(event.explanation)
-    if event.field:
-        fields["field"] = clean(event.field)
-    match event:
-        case TaskRejected(task_id=task_id):
-            known = {"task_id": clean(task_id)} if task_id else {}
-            return Line(WARNING, "task.rejected", {**fields, **known})
-        case TaskRefused():
-            return Line(DEBUG, "task.refused", fields)
-
-
-def _for_operator(event: OperatorEvent) -> Line:
-    match event:
-        case TaskRejected() | TaskRefused():
-            return _of_misfit(event)
-        case Warned(about=about, text=text):
-            return Line(WARNING, "warning", {"about": clean(about), "text": clean(text)})
-        case ConfigReloaded(changes=changes, need_restart=need_restart):
-            level = WARNING if need_restart else INFO
-            fields: Fields = {"changes": _texts(changes), "need_restart": _texts(need_restart)}
-            return Line(level, "config.reloaded", fields)
-        case ConfigRefused(problems=problems):
-            return Line(ERROR, "config.refused", {"problems": _texts(problems)})
-
-
-def _of_broker(event: BrokerEvent) -> Line:
-    match event:
-        case BrokerConnected(host=host, version=version):
-            fields: Fields = {"host": clean(host), "version": clean(version)}
-            return Line(INFO, "broker.connected", fields)
-        case BrokerLost(error=error, retry_in=retry_in):
-            fields = {"error": clean(error), "delay_s": round(retry_in, 3)}
-            return Line(WARNING, "broker.lost", fields)
-        case BrokerBlocked(reason=reason):
-            return Line(WARNING, "broker.blocked", {"reason": clean(reason)})
-        case BrokerUnblocked():
-            return Line(INFO, "broker.unblocked", {})
-        case ConsumingChanged(queue=queue, consuming=True):
-            return Line(INFO, "queue.consuming", {"queue": clean(queue)})
-        case ConsumingChanged(queue=queue, why=why):
-            fields = {"queue": clean(queue), "reason": clean(why)}
-            return Line(WARNING if why else INFO, "queue.stopped", fields)
-
-
-def _of_daemon(event: DaemonEvent) -> Line:
-    match event:
-        case DaemonStarted(version=version, config=config, broker=broker, listen=listen):
-            fields: Fields = {"version": version, "config": clean(config), "broker": clean(broker)}
-            fields |= {"listen": clean(listen), "queues": _texts(event.queues)}
-            return Line(INFO, "daemon.started", fields)
-        case DaemonOnDefaults(queue_file=queue_file, tasks=tasks, trial=trial, onward=onward):
-            fields = {"queue_file": clean(queue_file), "tasks": tasks, "try": trial}
-            return Line(INFO, "daemon.first_run", {**fields, "onward": onward})
-        case DaemonReady():
-            return Line(INFO, "daemon.ready", {})
-        case DaemonDraining(in_flight=in_flight, timeout=timeout):
-            return Line(INFO, "daemon.draining", {"in_flight": in_flight, "timeout_s": timeout})
-        case DaemonStopped(interrupted=interrupted):
-            return Line(INFO, "daemon.stopped", {"interrupted": interrupted})
-
-
-def _texts(texts: tuple[str, ...]) -> list[str]:
-    return [clean(text) for text in texts]

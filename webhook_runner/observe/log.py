@@ -11,7 +11,8 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
-from webhook_runner.observe.lines import Fields, Renderer, attempt_fields
+from webhook_runner.observe.line import Fields
+from webhook_runner.observe.lines import Renderer, attempt_fields
 from webhook_runner.observe.redact import Redaction, clean
 from webhook_runner.observe.sink import Sink
 from webhook_runner.settings import LogSettings

@@ -24,8 +24,12 @@ from webhook_runner.task.event import (
     DaemonStarted,
     DaemonStopped,
     Event,
+    QueueChanged,
     RetryScheduled,
+    StoreFailed,
+    StoreMended,
     TaskAccepted,
+    TaskCancelled,
     TaskDropped,
     TaskFailed,
     TaskForwarded,
@@ -54,8 +58,26 @@ _LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 3
 _DELAY_SECONDS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400, 604800)
 
 ArrivalEvent = TaskReceived | TaskRejected | TaskForwarded | TaskScheduled | TaskDropped
-AttemptEvent = AttemptStarted | AttemptFinished | RetryScheduled | TaskSucceeded | TaskFailed
+AttemptEvent = (
+    AttemptStarted | AttemptFinished | RetryScheduled | TaskSucceeded | TaskFailed | TaskCancelled
+)
 BrokerEvent = BrokerConnected | BrokerLost | BrokerBlocked | BrokerUnblocked | ConsumingChanged
+DaemonEvent = (
+    TaskAccepted
+    | TaskRefused
+    | TaskReleased
+    | StoreFailed
+    | StoreMended
+    | Warned
+    | QueueChanged
+    | ConfigReloaded
+    | ConfigRefused
+    | DaemonStarted
+    | DaemonOnDefaults
+    | DaemonReady
+    | DaemonDraining
+    | DaemonStopped
+)
 
 
 def outcome_class(outcome: Outcome) -> str:
@@ -109,35 +131,28 @@ class MetricsObserver:
         return generate_latest(self.registry)
 
     def notice(self, event: Event) -> None:
+        if isinstance(event, AttemptEvent):
+            self._attempt(event)
+        elif isinstance(event, ArrivalEvent):
+            self._arrival(event)
+        elif isinstance(event, BrokerEvent):
+            self._broker(event)
+        else:
+            self._daemon(event)
+
+    def _daemon(self, event: DaemonEvent) -> None:
         match event:
-            case (
-                AttemptStarted()
-                | AttemptFinished()
-                | RetryScheduled()
-                | TaskSucceeded()
-                | TaskFailed()
-            ):
-                self._attempt(event)
             case TaskAccepted() | TaskRefused():
                 self._door(event)
-            case (
-                TaskReceived() | TaskRejected() | TaskForwarded() | TaskScheduled() | TaskDropped()
-            ):
-                self._arrival(event)
-            case (
-                BrokerConnected()
-                | BrokerLost()
-                | BrokerBlocked()
-                | BrokerUnblocked()
-                | ConsumingChanged()
-            ):
-                self._broker(event)
+            case StoreFailed() | StoreMended():
+                self._store_up.set(isinstance(event, StoreMended))
             case ConfigReloaded() | ConfigRefused():
                 took = "true" if isinstance(event, ConfigReloaded) else "false"
                 self._reloads(took).inc()
             case (
                 TaskReleased()
                 | Warned()
+                | QueueChanged()
                 | DaemonStarted()
                 | DaemonOnDefaults()
                 | DaemonReady()
@@ -158,12 +173,21 @@ class MetricsObserver:
                 self._request_seconds(queue).observe(seconds)
             case RetryScheduled(delay=delay):
                 self._retry_delay(queue).observe(delay)
-            case TaskSucceeded(envelope=envelope):
-                self._tasks(queue, "succeeded", "").inc()
-                if envelope.kind is Kind.ROLLBACK:
-                    self._rollbacks(queue, "delivered").inc()
+            case TaskSucceeded() | TaskCancelled():
+                self._ended(event, queue)
             case TaskFailed():
                 self._failed(event, queue)
+
+    def _ended(self, event: TaskSucceeded | TaskCancelled, queue: str) -> None:
+        is_rollback = event.envelope.kind is Kind.ROLLBACK
+        if isinstance(event, TaskCancelled):
+            self._tasks(queue, "cancelled", "").inc()
+            if event.rolled_back or is_rollback:
+                self._rollbacks(queue, "failed" if is_rollback else "pending").inc()
+        else:
+            self._tasks(queue, "succeeded", "").inc()
+            if is_rollback:
+                self._rollbacks(queue, "delivered").inc()
 
     def _failed(self, event: TaskFailed, queue: str) -> None:
         reason = self._reason(event.failure.reason)
@@ -247,6 +271,8 @@ class MetricsObserver:
         self._consuming = gauge("consuming", "1 while the queue is consumed.", "queue")
         self._up = self._plain_gauge("broker_up", "1 while connected to the broker.")
         self._blocked = self._plain_gauge("broker_blocked", "1 while it takes no publishes.")
+        self._store_up = self._plain_gauge("store_up", "1 while the store takes entries.")
+        self._store_up.set(1)
         self._reconnects = Counter(
             "reconnects", "Connections after the first.", namespace=PREFIX, registry=self.registry
         )

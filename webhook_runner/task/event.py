@@ -112,6 +112,38 @@ class TaskReleased:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskCancelled:
+    """The task was called off; ``rolled_back`` when its queue wants that told."""
+
+    envelope: Envelope
+    rolled_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFailed:
+    """The store takes nothing now; ``waits``: no task goes on before it does again."""
+
+    reason: str
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoreMended:
+    """The store takes entries again; ``lost`` were given up meanwhile."""
+
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueChanged:
+    """An operator paused, resumed or limited a queue at run time."""
+
+    queue: str
+    paused: bool
+    limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerConnected:
     host: str
     version: str
@@ -212,6 +244,10 @@ Event = (
     | TaskFailed
     | TaskDropped
     | TaskReleased
+    | TaskCancelled
+    | StoreFailed
+    | StoreMended
+    | QueueChanged
     | BrokerConnected
     | BrokerLost
     | BrokerBlocked

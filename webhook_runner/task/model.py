@@ -103,6 +103,7 @@ class Envelope(Struct, frozen=True):
         doubtful: an earlier request of this attempt may have reached the endpoint.
         deaths: deliveries of this copy that ended without an outcome, where the broker
             does not count them (classic queues).
+        turn: how often this copy was handed over before; known of the copy in hand only.
         alone: how often it was set apart because processes died with it; above 0 it runs
             with nothing beside it.
 
@@ -122,6 +123,7 @@ class Envelope(Struct, frozen=True):
     uncounted: int = 0
     deaths: int = 0
     alone: int = 0
+    turn: int = 0
     first_attempt_at: float | None = None
     last_attempt_at: float | None = None
     last_status: int | None = None

@@ -33,9 +33,7 @@ ROWS = [
     ("[log]\nzzz = 1", "t.ini:2: [log] zzz: unknown key; known here: level, format, metadata"),
     ("[brokers]\nheartbeat = 5", "t.ini:1: brokers: unknown key; did you mean broker?"),
     ("processes = 2", "t.ini:1: processes: not available in this version; remove it"),
-    ('[store]\nurl = "none"', "t.ini:1: store: not available in this version; remove it"),
     (Q + 'mode = "pull"', "t.ini:2: [queues.a] mode: not available in this version; remove it"),
-    (Q + "dedup = true", "t.ini:2: [queues.a] dedup: not available in this version; remove it"),
     ("[api]\ntokens = []", "t.ini:2: [api] tokens: not available in this version; remove it"),
     (
         '[performance]\namqp = "lean"',
@@ -78,7 +76,7 @@ ROWS = [
     ),
     (
         Q + 'rollback_on = ["never"]',
-        't.ini:2: [queues.a] rollback_on: a list: write a list of "failed" or "expired"',
+        't.ini:2: [queues.a] rollback_on: a list: write a list of "failed", "expired" or "cancelled"',
     ),
     # ranges
     (

@@ -51,7 +51,8 @@ def test_every_event_is_taken_and_the_page_can_be_read(metrics: MetricsObserver)
     assert series["tasks_total", "default", "failed", "retries_exhausted"] == 2
     assert series["tasks_total", "default", "expired", "retries_exhausted"] == 1
     assert series["tasks_total", "default", "invalid", "not_json"] == 1
-    assert series["rollback_total", "default", "pending"] == 1
+    assert series["tasks_total", "default", "cancelled", ""] == 1
+    assert series["rollback_total", "default", "pending"] == 2
     assert series["rollback_total", "default", "delivered"] == 1
     assert series["rollback_total", "default", "failed"] == 1
     assert series["attempts_total", "default", "2xx"] == 1
