@@ -10,6 +10,9 @@ from webhook_runner.store.migrate import migrations, pending
 
 ROOM = "webhook_runner.store.postgresql"
 STATEMENT_SECONDS = 30
+# Not to_regclass(), which goes on not finding what another session made during a transaction.
+_FIND_TABLE = """
+SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'wr_schema' AND pg_table_is_visible(oid)"""
 _LOCK = 0x7772_7331
 _PATIENCE = {
     "connect_timeout": "5",
@@ -80,8 +83,7 @@ def prepare(connection: Connection, place: str) -> None:
 
 
 def _version(connection: Connection) -> int:
-    found = connection.execute("SELECT to_regclass('wr_schema') IS NOT NULL").fetchone()
-    if found != (True,):
+    if not connection.execute(_FIND_TABLE).fetchone():
         return 0
     version = connection.execute("SELECT max(version) FROM wr_schema").fetchone()
     return int(version[0] or 0) if version else 0
