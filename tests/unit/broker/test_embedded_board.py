@@ -21,7 +21,7 @@ from webhook_runner.task.notice import Aside, Depths, Notice, PutAside
 
 DAY = 86_400.0
 PAGE = 4096
-PAPER = PutAside(Aside.DEAD, "q", "1", 0.0, Message(b"{}", {}))
+PAPER = PutAside(Aside.DEAD, "q", "1", 0.0, Message(b"{}", {}), 1)
 
 
 class Stage:
@@ -252,6 +252,18 @@ async def test_a_queue_that_nobody_knows_is_empty(stage: Stage) -> None:
     assert await stage.broker.purge("nobody's") == 0
 
 
+async def test_a_letter_never_has_the_name_of_one_that_is_gone(path: str) -> None:
+    names: set[str] = set()
+    clock = FakeClock()
+    for number in range(3):  # each daemon begins to count anew, as the file is empty again
+        async with at_work(Stage(path, clock)) as stage:
+            await stage.broker.bury(stage.task(f"t{number}"), b"{}")
+            names |= {each.letter async for each in aiter_of(stage.broker)}
+            assert await stage.broker.clear(Aside.DEAD, "q") == 1
+        clock = FakeClock(clock.now() + 1.0)
+    assert len(names) == 3
+
+
 async def test_steps_add_up_to_the_whole(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shelf_table, "_COUNT_STEP", 3)
     monkeypatch.setattr(shelf_table, "_PAGE", 3)
@@ -265,9 +277,8 @@ async def test_steps_add_up_to_the_whole(stage: Stage, monkeypatch: pytest.Monke
     assert await broker.depths("q") == Depths(ready=7, dead=7, invalid=0, scheduled=14)
     await stage.clock.advance(1.0)
     assert await broker.depths("q") == Depths(ready=14, dead=7, invalid=0, scheduled=7)
-    assert [each.letter async for each in aiter_of(broker)] == [
-        str(4 * number + 4) for number in range(7)
-    ]
+    shown = [each.message.headers["wr-id"] async for each in aiter_of(broker)]
+    assert shown == [f"dead-{number}" for number in range(7)]
     assert broker.scheduled() == 14
     assert await broker.purge("q") == 14
     assert await broker.clear(Aside.DEAD, "q") == 7
