@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.broker import RecordingBroker
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.observer import RecordingObserver
-from tests.parts.running_broker import Heard
+from tests.parts.running_broker import Heard, Recorder, WallClock
 from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.broker.sqlite import notice_table, shelf, shelf_table
 from webhook_runner.broker.sqlite.group_commit import RETRY_SECONDS
@@ -133,6 +134,26 @@ async def test_a_broker_that_nobody_listens_to_keeps_what_is_posted(stage: Stage
     await broker.call(b"word")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_the_stand_in_of_the_journeys_recalls_what_it_inherits() -> None:
+    clock, heard = FakeClock(), Heard()
+    first, second = (RecordingBroker(clock, RecordingObserver()) for _ in range(2))
+    second.attend(heard)
+    running = [asyncio.ensure_future(each.run()) for each in (first, second)]
+    notice = Notice("task:a", clock.now(), b"")
+    await first.post([notice])
+    await first.enqueue(Envelope(Task("t", "q", "http://a", b"{}"), 0.0, 0.0))
+    recorder = Recorder(second, WallClock())
+    await second.consume("q", recorder, 1)
+    second.inherit(first)
+    assert recorder.taken == []
+    await settle()
+    assert (heard.said, recorder.ids) == ([notice], {"t"})
+    assert first.log[0] == ("post", "task:a")
+    for each in running:
+        each.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
 
 
 async def test_notices_go_after_400_days(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
