@@ -99,9 +99,10 @@ def _of_broker(event: BrokerEvent) -> Line:
 
 def _of_daemon(event: DaemonEvent) -> Line:
     match event:
-        case DaemonStarted(version=version, config=config, broker=broker, listen=listen):
+        case DaemonStarted(version=version, config=config, broker=broker, store=store):
             fields: Fields = {"version": version, "config": clean(config), "broker": clean(broker)}
-            fields |= {"listen": clean(listen), "queues": _texts(event.queues)}
+            fields["store"] = clean(store)
+            fields |= {"listen": clean(event.listen), "queues": _texts(event.queues)}
             return Line(INFO, "daemon.started", fields)
         case DaemonOnDefaults(queue_file=queue_file, tasks=tasks, trial=trial, onward=onward):
             fields = {"queue_file": clean(queue_file), "tasks": tasks, "try": trial}

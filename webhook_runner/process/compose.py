@@ -9,13 +9,14 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from webhook_runner import __version__
 from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.config.first_run import FirstRun, first_run
 from webhook_runner.config.loader import Loaded
+from webhook_runner.config.secrets import password_in
 from webhook_runner.dispatch.extend import ExtendingDispatcher
 from webhook_runner.dispatch.http import HttpDispatcher
 from webhook_runner.engine.queues import Queues
@@ -98,7 +99,8 @@ def _introduce(loaded: Loaded, observer: Fanout) -> None:
     where = str(loaded.path) if loaded.path else "defaults (no configuration file)"
     server = ", ".join(clean(server) for server in settings.servers)
     queues = tuple(settings.queues)
-    observer.notice(DaemonStarted(__version__, where, server, settings.api.listen, queues))
+    store, listen = clean(settings.store_url), settings.api.listen
+    observer.notice(DaemonStarted(__version__, where, server, store, listen, queues))
     for warning in loaded.warnings:
         observer.notice(Warned(warning, warning))
 
@@ -116,11 +118,12 @@ def _invite(told: FirstRun, log_format: str, observer: Fanout) -> None:
 
 def _hide_secrets(settings: Settings, redaction: Redaction) -> None:
     """Register what must never show in a line, wherever it may turn up."""
-    for server in settings.servers:
-        redaction.register_secret(urlsplit(server).password or "")
-    if settings.broker.password_file:
-        with suppress(OSError):
-            redaction.register_secret(Path(settings.broker.password_file).read_text().strip())
+    for url in (*settings.servers, settings.store_url):
+        redaction.register_secret(password_in(url))
+        redaction.register_secret(unquote(password_in(url)))
+    for file in (settings.broker.password_file, settings.store.password_file):
+        with suppress(OSError, ValueError):
+            redaction.register_secret(Path(file).read_text().strip() if file else "")
     for queue in settings.queues.values():
         for value in queue.headers.values():
             redaction.register_secret(value)

@@ -200,6 +200,7 @@ class DaemonStarted:
     version: str
     config: str
     broker: str
+    store: str
     listen: str
     queues: tuple[str, ...]
 
