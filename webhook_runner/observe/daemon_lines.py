@@ -109,8 +109,9 @@ def _of_daemon(event: DaemonEvent) -> Line:
             return Line(INFO, "daemon.first_run", {**fields, "onward": onward})
         case DaemonReady():
             return Line(INFO, "daemon.ready", {})
-        case DaemonDraining(in_flight=in_flight, timeout=timeout):
-            return Line(INFO, "daemon.draining", {"in_flight": in_flight, "timeout_s": timeout})
+        case DaemonDraining(in_flight=in_flight, timeout=timeout, reason=reason):
+            fields = {"in_flight": in_flight, "timeout_s": timeout, "reason": clean(reason)}
+            return Line(ERROR if reason else INFO, "daemon.draining", fields)
         case DaemonStopped(interrupted=interrupted):
             return Line(INFO, "daemon.stopped", {"interrupted": interrupted})
 

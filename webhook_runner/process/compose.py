@@ -29,6 +29,7 @@ from webhook_runner.process.clock import SystemClock, dice, task_id
 from webhook_runner.process.daemon import Daemon, Parts
 from webhook_runner.process.extensions import load_extensions
 from webhook_runner.process.failpoints import FailingBroker, FailingDispatcher, Failpoints
+from webhook_runner.process.loss import Loss
 from webhook_runner.process.notify import Notifier
 from webhook_runner.process.readiness import Bell
 from webhook_runner.settings import Settings
@@ -55,11 +56,11 @@ def serve(reread: Callable[[], Loaded]) -> int:
 
 def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     """Wire every part by hand. Raises ConfigError."""
-    settings, clock, bell = loaded.settings, SystemClock(), Bell()
+    settings, clock, bell, loss = loaded.settings, SystemClock(), Bell(), Loss()
     redaction = Redaction()
     log = LogObserver(configure(settings.log, redaction=redaction), metadata=settings.log.metadata)
     metrics = MetricsObserver(__version__, settings.queues)
-    observer = Fanout(log, metrics, bell)
+    observer = Fanout(log, metrics, bell, loss)
     broker = _broker(settings, clock, observer)
     http = HttpDispatcher(settings.egress, client=settings.performance.http)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
@@ -80,7 +81,7 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     adopt(settings)
     broker, dispatcher = _armed(broker, extending)
     queues = Queues(settings, broker, dispatcher, observer, clock, dice(), task_id)
-    parts = Parts(broker, dispatcher, queues, observer, metrics, bell, Notifier())
+    parts = Parts(broker, dispatcher, queues, observer, metrics, bell, loss, Notifier())
     _introduce(loaded, observer)
     return Daemon(settings, parts, reread, adopt)
 
