@@ -6,12 +6,12 @@ import traceback
 from msgspec.structs import replace
 
 from webhook_runner import __version__
+from webhook_runner.engine.duplicates import Duplicates
 from webhook_runner.engine.inflight import SETTLED, InFlight, Run
 from webhook_runner.engine.lane import Lane, Lanes
 from webhook_runner.engine.limits import Crowd, Pauses
 from webhook_runner.engine.lineage import Lineage
 from webhook_runner.engine.reception import Reception
-from webhook_runner.engine.redelivery import Redeliveries
 from webhook_runner.engine.settlement import Settlement
 from webhook_runner.engine.succession import Succession
 from webhook_runner.errors import InvalidTaskError
@@ -58,7 +58,8 @@ class Executor:
         self._clock = clock
         self._dice = dice
         self._settlement = Settlement(broker, store, observer)
-        self._redeliveries = Redeliveries(store, clock)
+        self._duplicates = Duplicates(store, clock)
+        self._redeliveries = self._duplicates.redeliveries
         self._succession = Succession()
         self._lineage = Lineage()
         self._pauses = Pauses()
@@ -96,9 +97,14 @@ class Executor:
         verdict = await self.inflight.left_before(run)
         if verdict is None:
             run.envelope, verdict = await self._redeliveries.recall(run.delivery, run.envelope)
-        superfluous = verdict is None and self._lineage.is_superfluous(run.envelope)
-        self._observer.notice(TaskReceived(run.envelope, superfluous))
-        return run.envelope, Drop("superfluous") if superfluous else verdict
+        first = verdict is None
+        if first:
+            settings = self._lanes[run.envelope.task.queue].settings
+            run.envelope, verdict = await self._duplicates.received(run.envelope, settings)
+            if verdict is None and self._lineage.is_superfluous(run.envelope):
+                verdict = Drop("superfluous")
+        self._observer.notice(TaskReceived(run.envelope, first and verdict is not None))
+        return run.envelope, verdict
 
     async def _judge(
         self, delivery: Delivery, envelope: Envelope, passage: "Passage"
@@ -119,6 +125,8 @@ class Executor:
         admission = self._admit(delivery, envelope, passage.lane)
         if not isinstance(admission, Proceed):
             return envelope, admission
+        if not await self._duplicates.may_begin(envelope):
+            return envelope, Drop("superfluous")
         passage.used = True
         return await self._attempt(envelope, passage.lane)
 

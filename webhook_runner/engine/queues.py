@@ -32,8 +32,15 @@ class Queues:
         self._lanes: dict[str, Lane] = {}
         self._consumers: dict[str, QueueConsumer] = {}
         self._retired: list[QueueConsumer] = []
-        self._reception = Reception(settings, self._lanes, clock, observer, make_id)
-        self.intake = Intake(self._reception, broker, observer, clock)
+        self._reception = Reception(
+            settings,
+            self._lanes,
+            clock,
+            observer,
+            make_id,
+            has_store=store.state().kind != "none",
+        )
+        self.intake = Intake(self._reception, self._lanes, broker, store, observer, clock)
         self._executor = Executor(
             self._lanes,
             self._reception,
