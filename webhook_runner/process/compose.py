@@ -20,6 +20,7 @@ from webhook_runner.dispatch.extend import ExtendingDispatcher
 from webhook_runner.dispatch.http import HttpDispatcher
 from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.queues import Queues
+from webhook_runner.errors import ConfigError, StoreError
 from webhook_runner.observe.fanout import Fanout
 from webhook_runner.observe.log import LogObserver, configure
 from webhook_runner.observe.metrics import MetricsObserver
@@ -36,8 +37,8 @@ from webhook_runner.process.failpoints import (
 )
 from webhook_runner.process.notify import Notifier
 from webhook_runner.process.readiness import Bell
-from webhook_runner.settings import Settings
-from webhook_runner.store.nothing import NoStore
+from webhook_runner.settings import MEMORY, Settings
+from webhook_runner.store.open_store import NONE, SQLITE, make_store
 from webhook_runner.task.event import DaemonOnDefaults, DaemonStarted, Warned
 
 
@@ -96,7 +97,18 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
 
 
 def _store(settings: Settings, clock: Clock, observer: Observer) -> Store:
-    return NoStore()
+    try:
+        return make_store(_store_url(settings), settings.store, clock, observer)
+    except StoreError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _store_url(settings: Settings) -> str:
+    """Return where the store is: what is configured, else beside the queue file, else nowhere."""
+    file = settings.queue_file
+    if settings.store.url or not file:
+        return settings.store.url or NONE
+    return SQLITE + (file if file == MEMORY else str(Path(file).with_name("state.db")))
 
 
 def _broker(settings: Settings, clock: Clock, observer: Observer, *, recorded: bool) -> Broker:
