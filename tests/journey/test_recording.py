@@ -146,7 +146,7 @@ async def test_the_end_is_written_before_the_acknowledgement(start: StartWorld) 
         return await ack(delivery)  # type: ignore[arg-type]
 
     world.store.kept = watched_kept  # type: ignore[method-assign]
-    world.broker.ack = watched_ack  # type: ignore[assignment,method-assign]
+    world.broker.ack = watched_ack  # type: ignore[method-assign]
     world.send({"id": "t1", "url": "/x"})
     await settle()
     assert order == ["failed", "ack"]
