@@ -5,14 +5,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from webhook_runner.broker.amqp.channel import (
-    Channel,
-    LostError,
-    NackedError,
-    Outgoing,
-    ReturnedError,
-)
+from webhook_runner.broker.amqp.channel import Channel, Outgoing
 from webhook_runner.broker.amqp.declare import Declarer
+from webhook_runner.broker.amqp.faults import LostError, NackedError, ReturnedError
 from webhook_runner.broker.amqp.line import Address, Line, address
 from webhook_runner.broker.amqp.publisher import CHANNELS, Publisher
 from webhook_runner.broker.amqp.topology import Topology
