@@ -1,8 +1,8 @@
-"""The broker port over RabbitMQ: what the engine asks for, said to the session of the moment."""
+"""The broker ports over RabbitMQ: what the engine asks for, said to the session of the moment."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 
 from webhook_runner.broker.amqp.board import RabbitBoard
@@ -13,15 +13,17 @@ from webhook_runner.broker.amqp.keeper import SessionKeeper
 from webhook_runner.broker.amqp.message import dead_letter, handle_of, quarantined, task_message
 from webhook_runner.broker.amqp.poison import Poison
 from webhook_runner.broker.amqp.session import Session, Surroundings
+from webhook_runner.broker.amqp.shelf import RabbitShelf
 from webhook_runner.broker.amqp.topology import Topology, slot_key
 from webhook_runner.broker.amqp.wheel import WheelDriver
+from webhook_runner.broker.letter import invalid_marks
 from webhook_runner.errors import TopologyError
 from webhook_runner.policy.delay import WHEEL, Slot, Wheel
 from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Listener, Observer
 from webhook_runner.settings import BrokerSettings
 from webhook_runner.task.event import Warned
 from webhook_runner.task.model import Envelope
-from webhook_runner.task.notice import Notice
+from webhook_runner.task.notice import Aside, Depths, Notice, PutAside
 from webhook_runner.task.progress import due_milliseconds
 
 
@@ -36,7 +38,7 @@ class Parts:
 
 
 class RabbitBroker:
-    """Broker and Board of `webhook_runner.ports`.
+    """Broker, Board and Shelf of `webhook_runner.ports`.
 
     ``servers`` are AMQP urls, tried in random order.
     """
@@ -54,6 +56,7 @@ class RabbitBroker:
         self._around = Surroundings(settings, topology, clock, observer)
         self._keeper = SessionKeeper(self._around, servers)
         self._board = RabbitBoard(self._around, self._keeper)
+        self._shelf = RabbitShelf(self._around, self._keeper)
         self._policy = wheel
         self._wanted: dict[str, Wanted] = {}
         self._parts: Parts | None = None
@@ -128,7 +131,8 @@ class RabbitBroker:
     async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
         # They keep their message id, and the library tells returned publishes apart by it.
         async with self._one_quarantine:
-            out = quarantined(delivery, reason, explanation, self._topology)
+            marks = invalid_marks(delivery.queue, reason, explanation)
+            out = quarantined(delivery, marks, self._topology, self._around.clock.now())
             await self._keeper.publish(lambda: out)
 
     async def ack(self, delivery: Delivery) -> bool:
@@ -185,6 +189,23 @@ class RabbitBroker:
 
     async def recalled(self) -> None:
         await self._board.recalled()
+
+    def walk(
+        self, aside: Aside, queue: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[PutAside]]:
+        return self._shelf.walk(aside, queue)
+
+    async def remove(self, item: PutAside) -> None:
+        await self._shelf.remove(item)
+
+    async def clear(self, aside: Aside, queue: str) -> int:
+        return await self._shelf.clear(aside, queue)
+
+    async def depths(self, queue: str) -> Depths:
+        return await self._shelf.depths(queue)
+
+    async def purge(self, queue: str) -> int:
+        return await self._shelf.purge(queue)
 
     async def _prepare(self, level: int) -> None:
         """Have the queues of a level declared before the first publish to them."""
