@@ -9,13 +9,14 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from webhook_runner import __version__
 from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.config.first_run import FirstRun, first_run
 from webhook_runner.config.loader import Loaded
+from webhook_runner.config.secrets import password_in
 from webhook_runner.dispatch.extend import ExtendingDispatcher
 from webhook_runner.dispatch.http import HttpDispatcher
 from webhook_runner.engine.queues import Queues
@@ -28,6 +29,7 @@ from webhook_runner.process.clock import SystemClock, dice, task_id
 from webhook_runner.process.daemon import Daemon, Parts
 from webhook_runner.process.extensions import load_extensions
 from webhook_runner.process.failpoints import FailingBroker, FailingDispatcher, Failpoints
+from webhook_runner.process.loss import Loss
 from webhook_runner.process.notify import Notifier
 from webhook_runner.process.readiness import Bell
 from webhook_runner.settings import Settings
@@ -54,11 +56,11 @@ def serve(reread: Callable[[], Loaded]) -> int:
 
 def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     """Wire every part by hand. Raises ConfigError."""
-    settings, clock, bell = loaded.settings, SystemClock(), Bell()
+    settings, clock, bell, loss = loaded.settings, SystemClock(), Bell(), Loss()
     redaction = Redaction()
     log = LogObserver(configure(settings.log, redaction=redaction), metadata=settings.log.metadata)
     metrics = MetricsObserver(__version__, settings.queues)
-    observer = Fanout(log, metrics, bell)
+    observer = Fanout(log, metrics, bell, loss)
     broker = _broker(settings, clock, observer)
     http = HttpDispatcher(settings.egress, client=settings.performance.http)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
@@ -79,7 +81,7 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     adopt(settings)
     broker, dispatcher = _armed(broker, extending)
     queues = Queues(settings, broker, dispatcher, observer, clock, dice(), task_id)
-    parts = Parts(broker, dispatcher, queues, observer, metrics, bell, Notifier())
+    parts = Parts(broker, dispatcher, queues, observer, metrics, bell, loss, Notifier())
     _introduce(loaded, observer)
     return Daemon(settings, parts, reread, adopt)
 
@@ -98,7 +100,8 @@ def _introduce(loaded: Loaded, observer: Fanout) -> None:
     where = str(loaded.path) if loaded.path else "defaults (no configuration file)"
     server = ", ".join(clean(server) for server in settings.servers)
     queues = tuple(settings.queues)
-    observer.notice(DaemonStarted(__version__, where, server, settings.api.listen, queues))
+    store, listen = clean(settings.store_url), settings.api.listen
+    observer.notice(DaemonStarted(__version__, where, server, store, listen, queues))
     for warning in loaded.warnings:
         observer.notice(Warned(warning, warning))
 
@@ -116,11 +119,12 @@ def _invite(told: FirstRun, log_format: str, observer: Fanout) -> None:
 
 def _hide_secrets(settings: Settings, redaction: Redaction) -> None:
     """Register what must never show in a line, wherever it may turn up."""
-    for server in settings.servers:
-        redaction.register_secret(urlsplit(server).password or "")
-    if settings.broker.password_file:
-        with suppress(OSError):
-            redaction.register_secret(Path(settings.broker.password_file).read_text().strip())
+    for url in (*settings.servers, settings.store_url):
+        redaction.register_secret(password_in(url))
+        redaction.register_secret(unquote(password_in(url)))
+    for file in (settings.broker.password_file, settings.store.password_file):
+        with suppress(OSError, ValueError):
+            redaction.register_secret(Path(file).read_text().strip() if file else "")
     for queue in settings.queues.values():
         for value in queue.headers.values():
             redaction.register_secret(value)
