@@ -9,7 +9,14 @@ from typing import TypeVar
 from webhook_runner.broker.sqlite.batch import Drop, Purge
 from webhook_runner.broker.sqlite.group_commit import GroupCommit
 from webhook_runner.broker.sqlite.queue_file import QueueFile
-from webhook_runner.broker.sqlite.shelf_table import depths, page
+from webhook_runner.broker.sqlite.shelf_table import (
+    END,
+    START,
+    Place,
+    letters_in,
+    page,
+    places_in,
+)
 from webhook_runner.errors import BrokerUnavailableError
 from webhook_runner.ports import Clock
 from webhook_runner.task.notice import Aside, Depths, PutAside
@@ -54,10 +61,26 @@ class FileShelf:
         return await self._remove_all(Drop(aside, queue, 0, self._last(), _STEP))
 
     async def depths(self, queue: str) -> Depths:
-        return await self._ask(partial(depths, queue=queue, now=self._now()))
+        now = self._now()
+        return Depths(
+            ready=await self._places(queue, START, now),
+            dead=await self._ask(partial(letters_in, aside=Aside.DEAD, queue=queue)),
+            invalid=await self._ask(partial(letters_in, aside=Aside.INVALID, queue=queue)),
+            scheduled=await self._places(queue, (now, END), END),
+        )
 
     async def purge(self, queue: str) -> int:
         return await self._remove_all(Purge(queue, self._now(), self._last(), _STEP))
+
+    async def _places(self, queue: str, after: Place, upto: int) -> int:
+        """Count in steps, so that others are served in between."""
+        count, behind = 0, after
+        while True:
+            some, mark = await self._ask(partial(places_in, queue=queue, after=behind, upto=upto))
+            count += some
+            if mark is None:
+                return count
+            behind = mark
 
     async def _remove_all(self, step: Drop | Purge) -> int:
         """Remove in steps what is there now, so that others are served in between."""
