@@ -13,7 +13,13 @@ from webhook_runner.broker.sqlite.examine import Examined
 from webhook_runner.broker.sqlite.queue_file import QueueFile
 from webhook_runner.process.doctor.check import Check, Verdict
 from webhook_runner.process.doctor.examination import examine
-from webhook_runner.process.doctor.files import check_queue_file, judge_queue_file, judge_room
+from webhook_runner.process.doctor.files import (
+    check_queue_file,
+    check_store,
+    judge_queue_file,
+    judge_room,
+    judge_store,
+)
 from webhook_runner.process.doctor.machine import (
     Door,
     is_clock_synchronised,
@@ -29,6 +35,8 @@ from webhook_runner.process.doctor.rabbit import (
     judge_version,
 )
 from webhook_runner.settings import QueueSettings, Settings
+from webhook_runner.store.sighting import Sighting
+from webhook_runner.store.sqlite.state_file import StateFile
 
 OK, NOTE, WARNING, PROBLEM = Verdict
 TOPOLOGY = Topology("wr.v1", ("q",))
@@ -179,6 +187,30 @@ def test_what_a_queue_file_keeps_is_told() -> None:
     assert [check.verdict for check in unclean] == [NOTE]
 
 
+def test_a_state_file_is_looked_at_without_a_trace(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path}/state.db"
+    check = check_store(url)
+    assert (check.verdict, check.text) == (OK, f"{url} is made at the first start")
+    file = StateFile(f"{tmp_path}/state.db")
+    file.open()
+    assert "has it" in check_store(url).text
+    file.close()
+    before = sorted(tmp_path.iterdir())
+    check = check_store(url)
+    assert (check.verdict, "of version" in check.text) == (OK, True)
+    assert sorted(tmp_path.iterdir()) == before
+    QueueFile.open(f"{tmp_path}/queue.db").close()
+    assert check_store(f"sqlite:{tmp_path}/queue.db").verdict is PROBLEM
+
+
+def test_a_store_is_judged() -> None:
+    assert check_store("none").verdict is NOTE
+    old = judge_store("s", Sighting(exists=True, version=1, known=2))
+    assert (old.verdict, "version 1, and 2 is known" in old.text) == (NOTE, True)
+    assert judge_store("s", Sighting(unchecked="it was not closed")).verdict is NOTE
+    assert judge_store("s", Sighting(problem="store s: of a newer")).text == "s: of a newer"
+
+
 @pytest.mark.parametrize(("free", "verdict"), [(10**7, PROBLEM), (10**9, WARNING), (10**10, OK)])
 def test_room_that_runs_out_is_told(free: int, verdict: Verdict) -> None:
     assert judge_room("/x/q.db", free).verdict is verdict
@@ -251,5 +283,5 @@ def test_an_installation_without_rabbitmq_is_examined(tmp_path: Path) -> None:
     assert verdicts == [OK, WARNING, WARNING]
     assert [verdict for verdict, _ in told(checks, "egress")] == [PROBLEM, OK]
     areas = [check.area for check in checks]
-    assert {"queue file", "disk", "clock", "open files", "http api"} <= set(areas)
+    assert {"queue file", "store", "disk", "clock", "open files", "http api"} <= set(areas)
     assert [each.name for each in tmp_path.iterdir()] == ["t.ini"]

@@ -11,8 +11,8 @@ from webhook_runner.broker.sqlite.queue_place import real_path
 from webhook_runner.broker.sqlite.queue_schema import inspect
 from webhook_runner.broker.sqlite.queue_trouble import explained
 from webhook_runner.errors import QueueFileError
+from webhook_runner.owner_lock import owner_of
 
-_LOCKS = Path("/proc/locks")
 _DEPTHS = """
 SELECT (SELECT count(*) FROM ready) + (SELECT count(*) FROM unacked),
        (SELECT count(*) FROM dead), (SELECT count(*) FROM invalid)"""
@@ -49,7 +49,7 @@ def examine(path: str) -> Examined:
         if not Path(path).exists():
             return Examined(free)
         file = real_path(path)
-        if owner := _owner(file):
+        if owner := owner_of(file):
             return Examined(free, exists=True, owner=owner, unchecked="a daemon has it")
         inspect(file)
         return _content(file, free)
@@ -75,19 +75,3 @@ def _content(file: Path, free: int) -> Examined:
             return Examined(free, exists=True, problem=f"it is damaged: {said}")
         waiting, dead, invalid = database.execute(_DEPTHS).fetchone()
     return Examined(free, exists=True, waiting=waiting, dead=dead, invalid=invalid)
-
-
-def _owner(file: Path) -> str:
-    """Return the pid of the process that has the lock, by the kernel's own list (proc(5)).
-
-    To try the lock would be to keep a daemon out that starts just then.
-    """
-    lock = file.with_name(f"{file.name}.lock")
-    if not lock.exists() or not _LOCKS.exists():
-        return ""
-    inode = str(lock.stat().st_ino)
-    for line in _LOCKS.read_text().splitlines():
-        words = line.split()
-        if "FLOCK" in words and words[-3].rpartition(":")[2] == inode:
-            return words[-4]
-    return ""

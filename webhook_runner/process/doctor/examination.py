@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from webhook_runner.config.loader import Loaded, load
+from webhook_runner.config.secrets import store_address
 from webhook_runner.dispatch.failure import AttemptError
 from webhook_runner.dispatch.probe import way_to
 from webhook_runner.errors import ConfigError, RefusedError
 from webhook_runner.process.doctor.check import Check, note, ok, problem, warning
-from webhook_runner.process.doctor.files import check_queue_file
+from webhook_runner.process.doctor.files import check_queue_file, check_store
 from webhook_runner.process.doctor.machine import check_machine
 from webhook_runner.process.doctor.rabbit import check_rabbit
 from webhook_runner.settings import MEMORY, Settings
@@ -38,6 +39,8 @@ async def _world(settings: Settings) -> list[Check]:
         found += await check_rabbit(settings)
     elif settings.queue_file != MEMORY:
         found += check_queue_file(settings.queue_file)
+    if settings.state_file != MEMORY:
+        found.append(check_store(store_address(settings)))
     found += await _egress(settings)
     found += check_machine(settings)
     return found

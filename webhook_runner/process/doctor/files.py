@@ -1,7 +1,11 @@
-"""The files of a daemon without RabbitMQ: whether they are sound, and have room to grow."""
+"""Queue file and store: whether they are sound, of this version, and have room to grow."""
 
 from webhook_runner.broker.sqlite.examine import Examined, examine
+from webhook_runner.observe.redact import clean
 from webhook_runner.process.doctor.check import Check, note, ok, problem, warning
+from webhook_runner.settings import NO_STORE
+from webhook_runner.store.examine import examine as examine_store
+from webhook_runner.store.sighting import Sighting
 
 _LITTLE_ROOM = 104_857_600
 _SOME_ROOM = 1_073_741_824
@@ -45,3 +49,26 @@ def judge_room(path: str, free: int) -> Check:
         if free < _SOME_ROOM
         else ok("disk", text)
     )
+
+
+def check_store(url: str) -> Check:
+    """Look at the store of an address; ``url`` may hold a password."""
+    if url == NO_STORE:
+        remedy = '[store] url = "sqlite:/path/state.db" for one daemon, "postgresql://..." for many'
+        return note("store", "none: nobody can ask what became of a task, or replay it", remedy)
+    return judge_store(clean(url), examine_store(url))
+
+
+def judge_store(name: str, seen: Sighting) -> Check:
+    if seen.problem:
+        return problem("store", f"{name}: {seen.problem.removeprefix(f'store {name}: ')}")
+    if seen.unchecked:
+        return note("store", f"{name}: not looked at: {seen.unchecked}")
+    if seen.owner:
+        return ok("store", f"{name}: process {seen.owner} has it; its content was not looked at")
+    if not seen.exists:
+        return ok("store", f"{name} is made at the first start")
+    if seen.version < seen.known:
+        text = f"{name}: its tables are of version {seen.version}, and {seen.known} is known"
+        return note("store", text, "the next start of the daemon takes the steps between; back up")
+    return ok("store", f"{name} is there, its tables of version {seen.version}")
