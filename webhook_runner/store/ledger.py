@@ -24,6 +24,7 @@ LAST_PATIENCE = 10.0
 RETRY_SECONDS = 1.0
 MOST_NOTED = 100_000
 MOST_AT_ONCE = 5_000
+_CLOSED = "the store is closed"
 
 
 class Batch:
@@ -72,6 +73,7 @@ class Ledger:
         self._works = Event()
         self._opening: Event | None = None
         self._is_open = False
+        self._is_closed = False
         self._wait = RETRY_SECONDS
         self._lost = 0
         self.waits = waits
@@ -141,10 +143,14 @@ class Ledger:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def close(self) -> None:
-        """Write what is left, and close."""
+        """Write what is left, and close; again to no effect."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         await self._leave()
         await self.call(self._database.close)
         self._is_open = False
+        self.trouble = _CLOSED
         if self._thread is not None:
             self._thread.shutdown(wait=False)
 
@@ -263,13 +269,12 @@ class Ledger:
                 self._writing = asyncio.ensure_future(self._write_next())
                 await self._written(LAST_PATIENCE)
         self._writing = None
-        self._next.refuse("the store is closed")
+        self._next.refuse(_CLOSED)
 
     async def _written(self, patience: float) -> None:
         """Wait for the batch under way, but not for ever. Raises StoreError."""
         if self._writing is None:
             return
-        ended, _ = await asyncio.wait([self._writing], timeout=patience)
-        if not ended:
+        while not (await asyncio.wait([self._writing], timeout=patience))[0]:
             self._database.hang_up()
-        await asyncio.shield(self._writing)
+        await self._writing

@@ -55,9 +55,14 @@ def connect(url: str) -> Connection:
     return connection
 
 
-def check(connection: Connection, place: str) -> None:
-    """See that this version may read it. Raises psycopg.Error and StoreError."""
-    pending(migrations(ROOM), _version(connection), place)
+def check(connection: Connection, place: str) -> int:
+    """Return the version of its tables, 0 for none, if this program may read it.
+
+    Raises psycopg.Error and StoreError.
+    """
+    version = _version(connection)
+    pending(migrations(ROOM), version, place)
+    return version
 
 
 def prepare(connection: Connection, place: str) -> None:

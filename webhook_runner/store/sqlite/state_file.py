@@ -27,6 +27,8 @@ from webhook_runner.store.sqlite.writing import answer, attempt_of, put, singly
 from webhook_runner.store.work import Work, Written
 from webhook_runner.task.record import Attempt, QueueCount, TaskPage, TaskQuery, TaskRecord
 
+_KEPT_PAGES = 1024
+_STEP_PAGES = 1024
 _LARGE = """
 coalesce(source, (SELECT source FROM wr_large l WHERE l.id = t.id AND l.run = t.run)) AS source"""
 _FIND_RUN, _FIND_LATEST = find(selected(source=_LARGE))
@@ -91,6 +93,7 @@ class StateFile:
             for table in ("wr_task", "wr_large", "wr_attempt", "wr_rollback"):
                 database.executemany(f"DELETE FROM {table} WHERE id = ? AND run = ?", over)
             database.execute(_CLAIMS_OVER, (now, most))
+        self._shrink()
         return len(over)
 
     def find(self, task_id: str, run: int | None) -> TaskRecord | None:
@@ -177,6 +180,16 @@ class StateFile:
             yield
         finally:
             self._busy.discard(database)
+
+    def _shrink(self) -> None:
+        """Give back some of the room that the file needs no more."""
+        database = self._database
+        if database is None:
+            return
+        (free,) = database.execute("PRAGMA freelist_count").fetchone()
+        (pages,) = database.execute("PRAGMA page_count").fetchone()
+        if free > max(_KEPT_PAGES, pages // 2):
+            database.executescript(f"PRAGMA incremental_vacuum({_STEP_PAGES})")
 
     def _see_files(self) -> None:
         """Keep nobody believing in a file that nobody will find again. Raises StoreError."""
