@@ -35,7 +35,7 @@ class World:
         *,
         counts: bool = True,
         u: float = 0.0,
-        store: str = NONE,
+        store: str | Store = NONE,
         **settings: Any,
     ) -> None:
         settings = {"base_url": BASE, **settings}
@@ -43,8 +43,12 @@ class World:
         self.clock = FakeClock()
         self.observer = RecordingObserver()
         told = Fanout(self.observer)
-        self.store = make_store(store, self.settings.store, self.clock, told)
-        recorded = store != NONE
+        self.own_store: Store | None = None
+        if isinstance(store, str):
+            store = make_store(store, self.settings.store, self.clock, told)
+            self.own_store = store  # that of another world runs there
+        self.store = store
+        recorded = store.state().kind != NONE
         if recorded:
             told.join(Journal(self.store, self.clock))
         self.broker = RecordingBroker(self.clock, told, counts=counts, recorded=recorded)
@@ -126,7 +130,7 @@ async def at_work(broker: RecordingBroker, store: Store | None = None) -> AsyncI
 
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[World]:
-    async with at_work(world.broker, world.store):
+    async with at_work(world.broker, world.own_store):
         for consumer in world.consumers.values():
             await consumer.start()
         try:
