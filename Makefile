@@ -14,7 +14,7 @@ TYPED := $(wildcard webhook_runner tests bench examples docs)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock broker postgresql fmt lint types imports unit check test demo docs clean
+.PHONY: help setup lock broker database fmt lint types imports unit check test demo docs clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -54,7 +54,7 @@ lock: ## write requirements.lock anew from pyproject.toml
 broker: ## see to it that a RabbitMQ server can be started
 	@sh tests/parts/install_rabbitmq.sh
 
-postgresql: ## see to it that a PostgreSQL server can be started
+database: ## see to it that a PostgreSQL server can be started
 	@sh tests/parts/install_postgresql.sh
 
 fmt: $(STAMP) ## format the code

@@ -16,7 +16,7 @@ from tests.parts.cluster import Cluster, find_binaries
 URL_VARIABLE = "WEBHOOK_RUNNER_TEST_POSTGRESQL_URL"
 WANTING = "no PostgreSQL to test against"
 HOW_TO_GET_ONE = (
-    f"{WANTING}: install postgresql (`make postgresql`), start Docker, or set {URL_VARIABLE}"
+    f"{WANTING}: install postgresql (`make database`), start Docker, or set {URL_VARIABLE}"
 )
 
 
