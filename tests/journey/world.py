@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 from tests.fakes.broker import RecordingBroker
 from tests.fakes.clock import FakeClock, settle
@@ -19,7 +19,7 @@ from webhook_runner.engine.lane import Lane
 from webhook_runner.engine.reception import Reception
 from webhook_runner.observe.fanout import Fanout
 from webhook_runner.ports import Store
-from webhook_runner.settings import QueueSettings, Settings
+from webhook_runner.settings import QueueSettings, Settings, StoreSettings
 from webhook_runner.store.open_store import NONE, make_store
 from webhook_runner.task.model import Message
 
@@ -36,9 +36,14 @@ class World:
         counts: bool = True,
         u: float = 0.0,
         store: str | Store = NONE,
+        on_failure: Literal["strict", "degraded"] = "strict",
         **settings: Any,
     ) -> None:
-        settings = {"base_url": BASE, **settings}
+        settings = {
+            "base_url": BASE,
+            "store": StoreSettings(on_failure=on_failure),
+            **settings,
+        }
         self.settings = Settings(queues=queues or {"default": QueueSettings()}, **settings)
         self.clock = FakeClock()
         self.observer = RecordingObserver()
