@@ -16,6 +16,8 @@ LASTING = [
     pytest.param(embedded, id="embedded"),
 ]
 RIGS = [*LASTING, pytest.param(in_memory, id="in_memory")]
+STEERED = {"rabbitmq", "embedded", "in_memory"}
+"""The brokers that are a board and a shelf too."""
 
 
 @pytest.fixture(params=RIGS)
@@ -58,3 +60,19 @@ def store_url(request: pytest.FixtureRequest) -> str:
     """Where a store that is empty can be opened, again and again."""
     url: StoreUrl = request.param
     return url(request)
+
+
+@pytest.fixture(params=[each for each in RIGS if each.id in STEERED])
+async def steered(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    """A rig that is a board and a shelf too."""
+    open_rig: Open = request.param
+    async with open_rig(request) as opened:
+        yield opened
+
+
+@pytest.fixture(params=[each for each in LASTING if each.id in STEERED])
+async def lasting_steered(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    """A rig that is a board and a shelf too, and outlives its connection."""
+    open_rig: Open = request.param
+    async with open_rig(request) as opened:
+        yield opened
