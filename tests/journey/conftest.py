@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.journey.world import World, at_work, running
+from webhook_runner.ports import Store
 from webhook_runner.settings import QueueSettings
 
 StartWorld = Callable[..., Awaitable[World]]
@@ -22,7 +23,7 @@ async def start() -> AsyncIterator[StartWorld]:
             *,
             counts: bool = True,
             u: float = 0.0,
-            store: str = "none",
+            store: str | Store = "none",
             consuming: bool = True,
             whole: dict[str, Any] | None = None,
             **queue: Any,
@@ -31,7 +32,7 @@ async def start() -> AsyncIterator[StartWorld]:
             world = World(chosen, counts=counts, u=u, store=store, **(whole or {}))
             if consuming:
                 return await stack.enter_async_context(running(world))
-            await stack.enter_async_context(at_work(world.broker, world.store))
+            await stack.enter_async_context(at_work(world.broker, world.own_store))
             return world
 
         yield build

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 from tests.fakes.broker import RecordingBroker
 from tests.fakes.clock import FakeClock, settle
@@ -19,7 +19,7 @@ from webhook_runner.engine.lane import Lane
 from webhook_runner.engine.reception import Reception
 from webhook_runner.observe.fanout import Fanout
 from webhook_runner.ports import Store
-from webhook_runner.settings import QueueSettings, Settings
+from webhook_runner.settings import QueueSettings, Settings, StoreSettings
 from webhook_runner.store.open_store import NONE, make_store
 from webhook_runner.task.model import Message
 
@@ -35,16 +35,25 @@ class World:
         *,
         counts: bool = True,
         u: float = 0.0,
-        store: str = NONE,
+        store: str | Store = NONE,
+        on_failure: Literal["strict", "degraded"] = "strict",
         **settings: Any,
     ) -> None:
-        settings = {"base_url": BASE, **settings}
+        settings = {
+            "base_url": BASE,
+            "store": StoreSettings(on_failure=on_failure),
+            **settings,
+        }
         self.settings = Settings(queues=queues or {"default": QueueSettings()}, **settings)
         self.clock = FakeClock()
         self.observer = RecordingObserver()
         told = Fanout(self.observer)
-        self.store = make_store(store, self.settings.store, self.clock, told)
-        recorded = store != NONE
+        self.own_store: Store | None = None
+        if isinstance(store, str):
+            store = make_store(store, self.settings.store, self.clock, told)
+            self.own_store = store  # that of another world runs there
+        self.store = store
+        recorded = store.state().kind != NONE
         if recorded:
             told.join(Journal(self.store, self.clock))
         self.broker = RecordingBroker(self.clock, told, counts=counts, recorded=recorded)
@@ -126,7 +135,7 @@ async def at_work(broker: RecordingBroker, store: Store | None = None) -> AsyncI
 
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[World]:
-    async with at_work(world.broker, world.store):
+    async with at_work(world.broker, world.own_store):
         for consumer in world.consumers.values():
             await consumer.start()
         try:
