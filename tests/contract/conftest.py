@@ -16,7 +16,7 @@ LASTING = [
     pytest.param(embedded, id="embedded"),
 ]
 RIGS = [*LASTING, pytest.param(in_memory, id="in_memory")]
-STEERED = {"embedded", "in_memory"}
+STEERED = {"rabbitmq", "embedded", "in_memory"}
 """The brokers that are a board and a shelf too."""
 
 
@@ -38,6 +38,11 @@ async def lasting(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
 StoreUrl = Callable[[pytest.FixtureRequest], str]
 LASTING_STORES = [
     pytest.param(lambda request: sqlite_url(request.getfixturevalue("tmp_path")), id="sqlite"),
+    pytest.param(
+        lambda request: request.getfixturevalue("postgresql_url"),
+        id="postgresql",
+        marks=pytest.mark.postgresql,
+    ),
 ]
 STORES = [*LASTING_STORES, pytest.param(lambda _: "sqlite::memory:", id="memory")]
 

@@ -6,6 +6,7 @@ import traceback
 from msgspec.structs import replace
 
 from webhook_runner import __version__
+from webhook_runner.engine.duplicates import Duplicates
 from webhook_runner.engine.inflight import SETTLED, InFlight, Run
 from webhook_runner.engine.lane import Lane, Lanes
 from webhook_runner.engine.limits import Crowd, Pauses
@@ -24,7 +25,7 @@ from webhook_runner.policy.admission import (
 )
 from webhook_runner.policy.retry import decide, destination_pause
 from webhook_runner.policy.verdict import Admission, Drop, Postpone, Proceed, Release, Verdict, Why
-from webhook_runner.ports import Broker, Clock, Delivery, Dice, Dispatcher, Observer
+from webhook_runner.ports import Broker, Clock, Delivery, Dice, Dispatcher, Observer, Store
 from webhook_runner.task.event import AttemptFinished, AttemptStarted, TaskReceived, Warned
 from webhook_runner.task.model import Envelope
 from webhook_runner.task.outcome import Interrupted, Outcome, Refused
@@ -41,6 +42,7 @@ class Executor:
         lanes: Lanes,
         reception: Reception,
         broker: Broker,
+        store: Store,
         dispatcher: Dispatcher,
         observer: Observer,
         clock: Clock,
@@ -50,11 +52,14 @@ class Executor:
         self._lanes = lanes
         self._reception = reception
         self._broker = broker
+        self._store = store
         self._dispatcher = dispatcher
         self._observer = observer
         self._clock = clock
         self._dice = dice
-        self._settlement = Settlement(broker, observer)
+        self._settlement = Settlement(broker, store, observer)
+        self._duplicates = Duplicates(store, clock)
+        self._redeliveries = self._duplicates.redeliveries
         self._succession = Succession()
         self._lineage = Lineage()
         self._pauses = Pauses()
@@ -75,14 +80,11 @@ class Executor:
             passage.leave()
 
     async def _carry(self, delivery: Delivery, envelope: Envelope, passage: "Passage") -> None:
-        self._observer.notice(TaskReceived(envelope, delivery.redeliveries))
         run = self.inflight.start(delivery, envelope)
         try:
             if run.before is not None:
                 passage.leave()  # what it waits for may need the slot
-            verdict = await self.inflight.left_before(run)
-            if verdict is None and self._lineage.is_superfluous(envelope):
-                verdict = Drop("superfluous")
+            envelope, verdict = await self._received(run)
             with self.crowd.meet(suspect=envelope.alone > 0):
                 if verdict is None:
                     envelope, verdict = await self._judge(delivery, envelope, passage)
@@ -90,6 +92,20 @@ class Executor:
                 await self._settle(run, envelope, verdict)
         finally:
             self.inflight.end(run)
+
+    async def _received(self, run: Run) -> tuple[Envelope, Verdict | None]:
+        """Return what is carried, and the verdict if there is one before any attempt."""
+        verdict = await self.inflight.left_before(run)
+        if verdict is None:
+            run.envelope, verdict = await self._redeliveries.recall(run.delivery, run.envelope)
+        first = verdict is None
+        if first:
+            settings = self._lanes[run.envelope.task.queue].settings
+            run.envelope, verdict = await self._duplicates.received(run.envelope, settings)
+            if verdict is None and self._lineage.is_superfluous(run.envelope):
+                verdict = Drop("superfluous")
+        self._observer.notice(TaskReceived(run.envelope, first and verdict is not None))
+        return run.envelope, verdict
 
     async def _judge(
         self, delivery: Delivery, envelope: Envelope, passage: "Passage"
@@ -103,12 +119,15 @@ class Executor:
         if not await passage.enter(alone=envelope.alone > 0):
             return envelope, Release()
         await self._broker.writable()
+        await self._store.usable()
         if self._broker.is_lost(delivery) or not passage.lane.gate.is_open:
             return envelope, Release()
         # Time has passed at the gate: the task may have expired, its destination be paused.
         admission = self._admit(delivery, envelope, passage.lane)
         if not isinstance(admission, Proceed):
             return envelope, admission
+        if not await self._duplicates.may_begin(envelope):
+            return envelope, Drop("superfluous")
         passage.used = True
         return await self._attempt(envelope, passage.lane)
 
@@ -206,7 +225,7 @@ class Executor:
             await self._settlement.reject(delivery, InvalidTaskError("internal_error", about))
 
     async def _settle(self, run: Run, envelope: Envelope, verdict: Verdict) -> None:
-        run.settling = asyncio.current_task()
+        run.settling, run.envelope = asyncio.current_task(), envelope
         released = isinstance(verdict, Release)
         if not released and self._broker.is_lost(run.delivery):
             # It will be handed over again, here or elsewhere: who gets it carries the verdict out.
@@ -214,7 +233,9 @@ class Executor:
             return
         with self._succession.making(verdict):
             settled = await self._settlement.settle(run.delivery, envelope, verdict)
-        if not released and (envelope.gen or not settled):
+        if released:
+            self._redeliveries.forget(envelope)
+        elif envelope.gen or not settled:
             run.left = SETTLED
 
 

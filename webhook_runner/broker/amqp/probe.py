@@ -12,14 +12,14 @@ from aiormq.abc import AbstractChannel
 from pamqp.commands import Basic
 from pamqp.common import FieldValue
 
-from webhook_runner.broker.amqp.channel import (
+from webhook_runner.broker.amqp.declare import difference
+from webhook_runner.broker.amqp.faults import (
     DiffersError,
     ForbiddenError,
     LostError,
     MissingError,
     translated,
 )
-from webhook_runner.broker.amqp.declare import difference
 from webhook_runner.broker.amqp.line import Address, Line, address
 from webhook_runner.broker.amqp.topology import Queue
 from webhook_runner.errors import BrokerUnavailableError

@@ -4,7 +4,7 @@ import time
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
-from webhook_runner.broker.amqp.channel import LostError
+from webhook_runner.broker.amqp.faults import LostError
 from webhook_runner.broker.amqp.probe import Probe
 from webhook_runner.errors import BrokerUnavailableError
 from webhook_runner.policy.rate import prefetch
