@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.policy.verdict import (
+    Cancel,
     Complete,
     Drop,
     Expire,
@@ -19,6 +20,7 @@ from webhook_runner.ports import Broker, Delivery, Observer
 from webhook_runner.task.event import (
     Event,
     RetryScheduled,
+    TaskCancelled,
     TaskDropped,
     TaskFailed,
     TaskForwarded,
@@ -70,6 +72,10 @@ class Settlement:
                 return TaskForwarded(following, errand)
             case Fail() | Expire():
                 return await self._end(envelope, verdict)
+            case Cancel(rollback):
+                if rollback is not None:
+                    await self._broker.enqueue(rollback)
+                return TaskCancelled(envelope, rolled_back=rollback is not None)
             case Drop(reason):
                 return TaskDropped(envelope, reason)
             case Release():
