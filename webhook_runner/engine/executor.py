@@ -11,6 +11,7 @@ from webhook_runner.engine.lane import Lane, Lanes
 from webhook_runner.engine.limits import Crowd, Pauses
 from webhook_runner.engine.lineage import Lineage
 from webhook_runner.engine.reception import Reception
+from webhook_runner.engine.redelivery import Redeliveries
 from webhook_runner.engine.revocations import Revocations
 from webhook_runner.engine.settlement import Settlement
 from webhook_runner.engine.succession import Succession
@@ -36,7 +37,7 @@ from webhook_runner.policy.verdict import (
     Verdict,
     Why,
 )
-from webhook_runner.ports import Broker, Clock, Delivery, Dice, Dispatcher, Observer
+from webhook_runner.ports import Broker, Clock, Delivery, Dice, Dispatcher, Observer, Store
 from webhook_runner.task.event import AttemptFinished, AttemptStarted, TaskReceived, Warned
 from webhook_runner.task.model import Envelope
 from webhook_runner.task.outcome import Interrupted, Outcome, Refused
@@ -53,6 +54,7 @@ class Executor:
         lanes: Lanes,
         reception: Reception,
         broker: Broker,
+        store: Store,
         dispatcher: Dispatcher,
         observer: Observer,
         clock: Clock,
@@ -63,12 +65,14 @@ class Executor:
         self._lanes = lanes
         self._reception = reception
         self._broker = broker
+        self._store = store
         self._dispatcher = dispatcher
         self._observer = observer
         self._clock = clock
         self._dice = dice
         self._revocations = revocations
-        self._settlement = Settlement(broker, observer)
+        self._settlement = Settlement(broker, store, observer)
+        self._redeliveries = Redeliveries(store, clock)
         self._succession = Succession()
         self._lineage = Lineage()
         self._pauses = Pauses()
@@ -88,14 +92,11 @@ class Executor:
             passage.leave()
 
     async def _carry(self, delivery: Delivery, envelope: Envelope, passage: "Passage") -> None:
-        self._observer.notice(TaskReceived(envelope, delivery.redeliveries))
         run = self.inflight.start(delivery, envelope)
         try:
             if run.before is not None:
                 passage.leave()  # what it waits for may need the slot
-            verdict = await self.inflight.left_before(run)
-            if verdict is None and self._lineage.is_superfluous(envelope):
-                verdict = Drop("superfluous")
+            envelope, verdict = await self._received(run)
             with self.crowd.meet(suspect=envelope.alone > 0):
                 if verdict is None:
                     envelope, verdict = await self._judge(run, envelope, passage)
@@ -103,6 +104,15 @@ class Executor:
                 await self._settle(run, envelope, verdict)
         finally:
             self.inflight.end(run)
+
+    async def _received(self, run: Run) -> tuple[Envelope, Verdict | None]:
+        """Return what is carried, and the verdict if there is one before any attempt."""
+        verdict = await self.inflight.left_before(run)
+        if verdict is None:
+            run.envelope, verdict = await self._redeliveries.recall(run.delivery, run.envelope)
+        superfluous = verdict is None and self._lineage.is_superfluous(run.envelope)
+        self._observer.notice(TaskReceived(run.envelope, superfluous))
+        return run.envelope, Drop("superfluous") if superfluous else verdict
 
     async def _judge(
         self, run: Run, envelope: Envelope, passage: "Passage"
@@ -117,6 +127,7 @@ class Executor:
         if not await passage.enter(alone=envelope.alone > 0):
             return envelope, Release()
         await self._broker.writable()
+        await self._store.usable()
         if self._broker.is_lost(delivery) or not passage.lane.gate.is_open:
             return envelope, Release()
         # Time has passed at the gate: the task may have expired, its destination be paused.
@@ -235,7 +246,7 @@ class Executor:
         return revoke(envelope, Revoked.CANCELLED, attempts, settings, self._clock.now())
 
     async def _settle(self, run: Run, envelope: Envelope, verdict: Verdict) -> None:
-        run.settling = asyncio.current_task()
+        run.settling, run.envelope = asyncio.current_task(), envelope
         run.verdict = verdict = self._unless_revoked(run, envelope, verdict)
         released = isinstance(verdict, Release)
         if not released and self._broker.is_lost(run.delivery):
@@ -244,7 +255,9 @@ class Executor:
             return
         with self._succession.making(verdict):
             settled = await self._settlement.settle(run.delivery, envelope, verdict)
-        if not released and (envelope.gen or not settled):
+        if released:
+            self._redeliveries.forget(envelope)
+        elif envelope.gen or not settled:
             run.left = SETTLED
 
 

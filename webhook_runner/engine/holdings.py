@@ -59,7 +59,7 @@ class Holdings:
 
     def add(self, said: dict[str, Said], run: Run) -> None:
         """Say of the task of ``run`` what this one says, unless more was said already."""
-        name, word = run.envelope.task.id, self._of(run)
+        name, word = run.name, self._of(run)
         said[name] = max(said.get(name, word), word, key=lambda each: each.value)
 
     def _of(self, run: Run) -> Said:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from webhook_runner.policy.verdict import Drop, Verdict
 from webhook_runner.ports import Delivery
 from webhook_runner.task.model import Envelope
@@ -25,6 +27,8 @@ class Run:
     known while it is None, ``SETTLED`` when only the acknowledgement is missing.
 
     Attributes:
+        envelope: what is carried; that of the earlier delivery, when its verdict is carried out.
+        name: the id of its task, as this delivery gives it.
         before: the earlier delivery of the same copy that is still under way.
         inherited: what an earlier delivery, under way no longer, has left.
         followed: a later delivery waits for what this one leaves.
@@ -38,8 +42,9 @@ class Run:
     key: Hashable
     delivery: Delivery
     envelope: Envelope
+    name: str
     before: "Run | None" = None
-    inherited: Verdict | None = None
+    inherited: "Left | None" = None
     followed: bool = False
     settling: asyncio.Task[None] | None = None
     left: Verdict | None = None
@@ -71,6 +76,9 @@ class Run:
         return self.cut and self.sending is not None and self.sending.cancelling() == 1
 
 
+Left = tuple[Envelope, Verdict]
+
+
 class InFlight:
     """The table of running copies, and a bounded memory of those settled or decided here.
 
@@ -83,7 +91,7 @@ class InFlight:
         self._is_lost = is_lost
         self._running: dict[Hashable, list[Run]] = {}
         self._named: dict[str, list[Run]] = {}
-        self._left: OrderedDict[Hashable, deque[Verdict]] = OrderedDict()
+        self._left: OrderedDict[Hashable, deque[Left]] = OrderedDict()
 
     def __len__(self) -> int:
         return sum(len(runs) for runs in self._running.values())
@@ -99,7 +107,7 @@ class InFlight:
     def start(self, delivery: Delivery, envelope: Envelope) -> Run:
         """Note a delivery; it takes the place of the earlier one of the same copy, if any."""
         key = _key(delivery, envelope)
-        run = Run(key, delivery, envelope)
+        run = Run(key, delivery, envelope, envelope.task.id)
         if envelope.gen or delivery.redeliveries:
             run.before = self._predecessor(key, ours=envelope.gen > 0)
             if run.before is None:
@@ -107,24 +115,24 @@ class InFlight:
             else:
                 run.before.followed = True
         _add(self._running, key, run)
-        _add(self._named, envelope.task.id, run)
+        _add(self._named, run.name, run)
         return run
 
     def end(self, run: Run) -> None:
         """Note that nothing more happens on this delivery; remember what a redelivery needs."""
         _remove(self._running, run.key, run)
-        _remove(self._named, run.envelope.task.id, run)
+        _remove(self._named, run.name, run)
         if run.left is not None and not run.followed:
-            self._remember(run.key, run.left)
+            self._remember(run.key, (run.envelope, run.left))
         run.ended.set()
 
     async def left_before(self, run: Run) -> Verdict | None:
         """Wait for the earlier delivery of the same copy; return what it left to do, if known."""
         if run.before is None:
-            return run.inherited
+            return _inherit(run, *run.inherited) if run.inherited else None
         await run.before.ended.wait()
-        left, run.before = run.before.left, None
-        return left
+        before, run.before = run.before, None
+        return _inherit(run, before.envelope, before.left)
 
     def _predecessor(self, key: Hashable, *, ours: bool) -> Run | None:
         """Return the last run of a copy of ours, or a lost one that nobody follows yet."""
@@ -134,13 +142,13 @@ class InFlight:
         lost = (run for run in runs if not run.followed and self._is_lost(run.delivery))
         return next(lost, None)
 
-    def _remember(self, key: Hashable, left: Verdict) -> None:
+    def _remember(self, key: Hashable, left: Left) -> None:
         self._left.setdefault(key, deque(maxlen=REMEMBERED)).append(left)
         self._left.move_to_end(key)
         if len(self._left) > REMEMBERED:
             self._left.popitem(last=False)
 
-    def _recall(self, key: Hashable) -> Verdict | None:
+    def _recall(self, key: Hashable) -> Left | None:
         """Take what was left: who takes it carries it out, and leaves word of that in turn."""
         waiting = self._left.get(key)
         if waiting is None:
@@ -164,6 +172,15 @@ def _remove(table: dict[Name, list[Run]], name: Name, run: Run) -> None:
     runs.remove(run)
     if not runs:
         del table[name]
+
+
+def _inherit(run: Run, envelope: Envelope, left: Verdict | None) -> Verdict | None:
+    """Go on as the same run; and with what is known of its attempt, when that has its verdict."""
+    if left is None:
+        run.envelope = replace(run.envelope, run=envelope.run)
+    else:
+        run.envelope = replace(envelope, turn=run.envelope.turn)
+    return left
 
 
 def _key(delivery: Delivery, envelope: Envelope) -> Hashable:

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-from webhook_runner.engine.consumer import QueueConsumer
+from webhook_runner.engine.consumer import Hold, QueueConsumer
 from webhook_runner.engine.executor import Executor
 from webhook_runner.engine.intake import Intake
 from webhook_runner.engine.lane import Lane
 from webhook_runner.engine.reception import Reception
-from webhook_runner.ports import Broker, Clock, Dice, Dispatcher, Observer
+from webhook_runner.ports import Broker, Clock, Dice, Dispatcher, Observer, Store
 from webhook_runner.settings import QueueSettings, Settings
 
 
@@ -19,6 +19,7 @@ class Queues:
         self,
         settings: Settings,
         broker: Broker,
+        store: Store,
         dispatcher: Dispatcher,
         observer: Observer,
         clock: Clock,
@@ -26,6 +27,7 @@ class Queues:
         make_id: Callable[[], str],
     ) -> None:
         self._broker = broker
+        self._store = store
         self._clock = clock
         self._lanes: dict[str, Lane] = {}
         self._consumers: dict[str, QueueConsumer] = {}
@@ -36,13 +38,14 @@ class Queues:
             self._lanes,
             self._reception,
             broker,
+            store,
             dispatcher,
             observer,
             clock,
             dice,
             settings.max_total,
         )
-        self._paused = False
+        self._held: set[Hold] = set()
         for name, queue in settings.queues.items():
             self._add(name, queue, settings.base_url)
 
@@ -75,14 +78,28 @@ class Queues:
             await consumer.stop()
 
     async def pause(self) -> None:
-        self._paused = True
-        for consumer in tuple(self._consumers.values()):
-            await consumer.pause()
+        await self._hold(Hold.PAUSED)
 
     async def resume(self) -> None:
-        self._paused = False
+        await self._let_go(Hold.PAUSED)
+
+    async def heed_store(self) -> None:
+        """Take no deliveries while the store is in trouble that is waited for."""
+        state = self._store.state()
+        if state.trouble and state.waits:
+            await self._hold(Hold.STORE)
+        else:
+            await self._let_go(Hold.STORE)
+
+    async def _hold(self, why: Hold) -> None:
+        self._held.add(why)
         for consumer in tuple(self._consumers.values()):
-            await consumer.resume()
+            await consumer.pause(why)
+
+    async def _let_go(self, why: Hold) -> None:
+        self._held.discard(why)
+        for consumer in tuple(self._consumers.values()):
+            await consumer.resume(why)
 
     async def drain(self, deadline: asyncio.Event) -> int:
         """Take nothing new and let what runs finish, until ``deadline`` is set; then cut it off.
@@ -101,8 +118,8 @@ class Queues:
         lane = self._lanes[name] = Lane(name, queue, base_url, self._clock)
         consumer = QueueConsumer(lane, self._executor, self._broker, self._clock)
         self._consumers[name] = consumer
-        if self._paused:
-            consumer.hold_back()
+        for why in self._held:
+            consumer.hold_back(why)
         return consumer
 
 

@@ -46,7 +46,7 @@ def decide(
     """
     match outcome:
         case Responded() if is_success(outcome, queue):
-            return Complete()
+            return Complete(outcome.status)
         case Responded():
             return _after_answer(_told(envelope, outcome), outcome, queue, now, u)
         case TimedOut() | Unreachable():

@@ -40,7 +40,9 @@ class Proceed:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """The task has succeeded; nothing follows."""
+    """The task has succeeded, with this answer; nothing follows."""
+
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,10 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Acknowledge and forget: this copy is already settled."""
+    """Acknowledge and forget: this copy is already settled, or a duplicate ``of`` that task."""
 
     reason: str
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

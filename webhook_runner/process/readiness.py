@@ -4,7 +4,7 @@ import asyncio
 
 from webhook_runner.api.health import Readiness
 from webhook_runner.engine.queues import Queues
-from webhook_runner.ports import BrokerState
+from webhook_runner.ports import BrokerState, StoreState
 from webhook_runner.task.event import (
     BrokerBlocked,
     BrokerConnected,
@@ -13,6 +13,8 @@ from webhook_runner.task.event import (
     ConfigReloaded,
     ConsumingChanged,
     Event,
+    StoreFailed,
+    StoreMended,
 )
 
 _SAYS_MORE = (
@@ -22,6 +24,8 @@ _SAYS_MORE = (
     | BrokerUnblocked
     | ConfigReloaded
     | ConsumingChanged
+    | StoreFailed
+    | StoreMended
 )
 
 
@@ -30,17 +34,27 @@ class Bell:
 
     def __init__(self) -> None:
         self.rung = asyncio.Event()
+        self.store_turned = asyncio.Event()
 
     def notice(self, event: Event) -> None:
+        if isinstance(event, StoreFailed | StoreMended):
+            self.store_turned.set()
         if isinstance(event, _SAYS_MORE):
             self.rung.set()
 
 
-def readiness(state: BrokerState, queues: Queues, *, draining: bool) -> Readiness:
-    """Ready means: connected, not blocked, every queue consumed or resting by its own limits."""
+def readiness(
+    state: BrokerState, store: StoreState, queues: Queues, *, draining: bool
+) -> Readiness:
+    """Ready means: connected, not blocked, every queue consumed or resting by its own limits.
+
+    A store in trouble that nobody waits for is told, and does no harm.
+    """
     parts = {"broker": (state.blocked and f"blocked: {state.blocked}") or "ok"}
     if not state.connected:
         parts["broker"] = "not connected"
+    if store.trouble and store.waits:
+        parts["store"] = store.trouble
     for name, consumer in queues.consumers.items():
         parts[f"queue {name}"] = consumer.condition(consumed=name in state.consuming)
     if draining:
