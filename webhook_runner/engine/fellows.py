@@ -40,7 +40,7 @@ class Goodbye(Struct, frozen=True, tag="goodbye"):
 
 
 class Ask(Struct, frozen=True, tag="ask"):
-    """What have you of these tasks?"""
+    """The question what others have of these tasks."""
 
     of: str
     number: int

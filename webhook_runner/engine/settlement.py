@@ -73,20 +73,20 @@ class Settlement:
             case Forward(following, errand):
                 await self._broker.enqueue(following)
                 return TaskForwarded(following, errand)
-            case Fail() | Expire():
+            case Fail() | Expire() | Cancel():
                 return await self._end(envelope, verdict)
-            case Cancel(rollback):
-                if rollback is not None:
-                    await self._broker.enqueue(rollback)
-                return TaskCancelled(envelope, rolled_back=rollback is not None)
             case Drop(reason, of):
                 return TaskDropped(envelope, reason, of)
             case Release():
                 return TaskReleased(envelope)
 
-    async def _end(self, envelope: Envelope, verdict: Fail | Expire) -> TaskFailed:
+    async def _end(
+        self, envelope: Envelope, verdict: Fail | Expire | Cancel
+    ) -> TaskFailed | TaskCancelled:
         if verdict.rollback is not None:
             await self._broker.enqueue(verdict.rollback)
+        if isinstance(verdict, Cancel):
+            return TaskCancelled(envelope, rolled_back=verdict.rollback is not None)
         # The letter of a roll-back goes on naming the failure that it was to undo.
         buried = replace(envelope, failure=envelope.failure or verdict.failure)
         await self._broker.bury(buried, msgspec.json.encode(verdict.told))

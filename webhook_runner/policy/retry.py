@@ -14,8 +14,8 @@ from webhook_runner.policy.follow import rollback, summary
 from webhook_runner.policy.verdict import (
     Cancel,
     Complete,
-    Expire,
     Drop,
+    Expire,
     Fail,
     Postpone,
     Release,
