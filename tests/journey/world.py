@@ -17,7 +17,7 @@ from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.queues import Queues
 from webhook_runner.observe.fanout import Fanout
 from webhook_runner.ports import Store
-from webhook_runner.settings import QueueSettings, Settings
+from webhook_runner.settings import QueueSettings, Settings, StoreSettings
 from webhook_runner.store.open_store import NONE, make_store
 from webhook_runner.task.model import Message
 
@@ -35,9 +35,10 @@ class World:
         counts: bool = True,
         u: float = 0.0,
         store: str = NONE,
+        payloads: bool = True,
         **settings: Any,
     ) -> None:
-        settings = {"base_url": BASE, **settings}
+        settings = {"base_url": BASE, "store": StoreSettings(payloads=payloads), **settings}
         self.settings = Settings(queues=queues or {"default": QueueSettings()}, **settings)
         self.clock = FakeClock()
         self.observer = RecordingObserver()
