@@ -117,6 +117,21 @@ class Intake:
             self._tell(answer, queue or self._reception.settings.default_queue)
         return told
 
+    async def keep(self, envelope: Envelope) -> None:
+        """Publish a copy that was made here, and tell nobody yet.
+
+        Raises:
+            BrokerUnavailableError, StoreUnavailableError: as ``accept`` does.
+
+        """
+        if obstacle := self._obstacle():
+            raise obstacle
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._publish(envelope)
+        except TimeoutError:
+            raise _unconfirmed() from None
+
     def _read(self, body: bytes, queue: str, traceparent: str) -> Answer:
         try:
             return self._reception.admit(Message(body, traceparent=traceparent), queue)
@@ -172,7 +187,7 @@ class Intake:
 
     def _outcome(self, publish: "asyncio.Task[Answer]") -> Answer:
         if publish.cancelled():
-            return BrokerUnavailableError(f"not confirmed by the broker within {PATIENCE:g} s")
+            return _unconfirmed()
         error = publish.exception()
         if error is None:
             return publish.result()
@@ -196,3 +211,7 @@ class Intake:
                 self._observer.notice(TaskRefused(queue, "unavailable", str(answer)))
             case Duplicate():
                 self._observer.notice(TaskRefused(answer.queue, "duplicate", f"of {answer.id}"))
+
+
+def _unconfirmed() -> BrokerUnavailableError:
+    return BrokerUnavailableError(f"not confirmed by the broker within {PATIENCE:g} s")

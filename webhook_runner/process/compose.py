@@ -19,6 +19,7 @@ from webhook_runner.config.loader import Loaded
 from webhook_runner.config.secrets import password_in, store_address
 from webhook_runner.dispatch.extend import ExtendingDispatcher
 from webhook_runner.dispatch.http import HttpDispatcher
+from webhook_runner.engine.control import Control, Room
 from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.queues import Queues
 from webhook_runner.errors import ConfigError, StoreError
@@ -87,13 +88,16 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
         _hide_secrets(fresh, redaction)
         extending.adopt(load_extensions(fresh.queues))
         metrics.set_queues(fresh.queues)
-        for name, queue in fresh.queues.items():
-            http.configure(name, queue.concurrency)
 
     adopt(settings)
-    broker, store, dispatcher = _armed(broker, store, extending)
-    queues = Queues(settings, broker, store, dispatcher, observer, clock, dice(), task_id)
-    parts = Parts(broker, store, dispatcher, queues, observer, metrics, bell, loss, Notifier())
+    armed, store, dispatcher = _armed(broker, store, extending)
+    queues = Queues(
+        settings, armed, store, dispatcher, observer, clock, dice(), task_id, http.configure
+    )
+    control = _control(settings, queues, broker, store, observer, clock)
+    parts = Parts(
+        armed, store, dispatcher, queues, control, observer, metrics, bell, loss, Notifier()
+    )
     _introduce(loaded, observer)
     return Daemon(settings, parts, reread, adopt)
 
@@ -105,11 +109,21 @@ def _store(settings: Settings, clock: Clock, observer: Observer) -> Store:
         raise ConfigError(str(error)) from error
 
 
-def _broker(settings: Settings, clock: Clock, observer: Observer, *, recorded: bool) -> Broker:
+def _broker(settings: Settings, clock: Clock, observer: Observer, *, recorded: bool) -> Room:
     if settings.queue_file:
         return EmbeddedBroker(settings.queue_file, clock, observer, recorded=recorded)
     queues = tuple(settings.queues)
     return RabbitBroker(settings.broker, settings.servers, queues, clock, observer)
+
+
+def _control(
+    settings: Settings, queues: Queues, broker: Room, store: Store, observer: Fanout, clock: Clock
+) -> Control:
+    shared = not settings.queue_file
+    control = Control(task_id(), queues, broker, store, observer, clock, is_shared=shared)
+    broker.attend(control.hearing)
+    observer.join(control.fellows)
+    return control
 
 
 def _introduce(loaded: Loaded, observer: Fanout) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from webhook_runner.api.health import Readiness
 from webhook_runner.api.server import ApiServer, Served
 from webhook_runner.config.loader import Loaded
+from webhook_runner.engine.control import Control
 from webhook_runner.engine.queues import Queues
 from webhook_runner.errors import (
     ConfigError,
@@ -48,6 +49,7 @@ class Parts:
     store: Store
     dispatcher: Dispatcher
     queues: Queues
+    control: Control
     observer: Observer
     metrics: MetricsObserver
     bell: Bell
@@ -95,6 +97,8 @@ class Daemon:
             self._follow(self._reload, self._apply_reload),
             self._follow(self._turned, self._pause_or_resume),
             self._follow(parts.bell.store_turned, parts.queues.heed_store),
+            self._follow(parts.queues.steering.turned, parts.queues.heed_steering),
+            parts.control.run(),
             self._follow(self._parts.loss.noticed, self._judge_loss),
             self._parts.queues.start(),
             self._beat(),
@@ -145,6 +149,8 @@ class Daemon:
         with suppress(TimeoutError):
             async with asyncio.timeout(HURRY_SECONDS if self._hurry.is_set() else limit + 5):
                 await parts.queues.intake.finish()
+                if parts.broker.state().connected:
+                    await parts.control.leave()
                 await parts.broker.drain()
         parts.observer.notice(DaemonStopped(interrupted))
 

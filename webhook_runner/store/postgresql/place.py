@@ -55,14 +55,9 @@ def connect(url: str) -> Connection:
     return connection
 
 
-def check(connection: Connection, place: str) -> int:
-    """Return the version of its tables, 0 for none, if this program may read it.
-
-    Raises psycopg.Error and StoreError.
-    """
-    version = _version(connection)
-    pending(migrations(ROOM), version, place)
-    return version
+def check(connection: Connection, place: str) -> None:
+    """See that this version may read it. Raises psycopg.Error and StoreError."""
+    pending(migrations(ROOM), version_of(connection), place)
 
 
 def prepare(connection: Connection, place: str) -> None:
@@ -76,18 +71,19 @@ def prepare(connection: Connection, place: str) -> None:
             f"store {place}: its encoding is {encoding}; create it with ENCODING 'UTF8'", UNUSABLE
         )
     steps = migrations(ROOM)
-    while pending(steps, _version(connection), place):
+    while pending(steps, version_of(connection), place):
         with connection.transaction():
             # Of daemons that start together one makes the tables, and the others find them.
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            for step in pending(steps, _version(connection), place)[:1]:
+            for step in pending(steps, version_of(connection), place)[:1]:
                 connection.execute("CREATE TABLE IF NOT EXISTS wr_schema (version integer)")
                 connection.execute(step.sql)
                 connection.execute("DELETE FROM wr_schema")
                 connection.execute("INSERT INTO wr_schema VALUES (%s)", (step.number,))
 
 
-def _version(connection: Connection) -> int:
+def version_of(connection: Connection) -> int:
+    """Return the number of the last step that was taken, 0 for none. Raises psycopg.Error."""
     if not connection.execute(_FIND_TABLE).fetchone():
         return 0
     version = connection.execute("SELECT max(version) FROM wr_schema").fetchone()
