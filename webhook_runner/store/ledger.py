@@ -88,6 +88,10 @@ class Ledger:
         elif self.trouble and not self.waits:
             self._bound()
 
+    def look(self) -> None:
+        """See whether something can be written: a question had no answer."""
+        self._wanted.set()
+
     async def ask(self, ask: Ask) -> Answer:
         """Have something written that has an answer. Raises StoreUnavailableError."""
         if self.trouble:
@@ -126,14 +130,17 @@ class Ledger:
         if self.trouble:
             raise StoreUnavailableError(self.trouble)
 
-    async def run(self) -> None:
-        """Write until cancelled, then what is left. Raises StoreError."""
+    def begin(self) -> None:
+        """From now on questions wait until it is open."""
         self._opening = Event()
+
+    async def run(self) -> None:
+        """Write until cancelled, then what is left; once begun. Raises StoreError."""
         try:
             await self._open()
             await self._write_on()
         finally:
-            self._opening.set()
+            self._opened()
             await self._leave()
 
     async def call(self, work: Callable[[], T]) -> T:
@@ -164,8 +171,11 @@ class Ledger:
             else:
                 self._is_open = True
                 self._mend()
-                if self._opening is not None:
-                    self._opening.set()
+                self._opened()
+
+    def _opened(self) -> None:
+        if self._opening is not None:
+            self._opening.set()
 
     async def _write_on(self) -> None:
         began = -PAUSE
@@ -242,8 +252,7 @@ class Ledger:
         if trouble != self.trouble:
             self.trouble = trouble
             self._observer.notice(StoreFailed(trouble, self.waits))
-        if self._opening is not None:
-            self._opening.set()
+        self._opened()
         self._next.refuse(trouble)
         self._next.fail()
         if not self.waits:

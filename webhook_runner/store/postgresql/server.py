@@ -39,7 +39,7 @@ _OF_RUN = "USING over o WHERE x.id = o.id AND x.run = o.run"
 # What another daemon sweeps is left to it.
 _SWEEP = f"""
 WITH over AS (
-  SELECT id, run FROM wr_task WHERE ended_at < %s ORDER BY ended_at LIMIT %s
+  SELECT id, run FROM wr_task WHERE ended_at < %s ORDER BY ended_at, id, run LIMIT %s
   FOR UPDATE SKIP LOCKED),
 a AS (DELETE FROM wr_attempt x {_OF_RUN}), r AS (DELETE FROM wr_rollback x {_OF_RUN})
 DELETE FROM wr_task x {_OF_RUN}"""

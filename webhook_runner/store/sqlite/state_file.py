@@ -33,6 +33,11 @@ _LARGE = """
 coalesce(source, (SELECT source FROM wr_large l WHERE l.id = t.id AND l.run = t.run)) AS source"""
 _FIND_RUN, _FIND_LATEST = find(selected(source=_LARGE))
 _FINISHED = finished(selected(source=_LARGE))
+# The runs themselves go last: they tell which those are.
+_SWEEP = [
+    f"DELETE FROM {table} WHERE (id, run) IN ({OVER})"
+    for table in ("wr_large", "wr_attempt", "wr_rollback", "wr_task")
+]
 _CLAIMS_OVER = """
 DELETE FROM wr_claim WHERE key IN (SELECT key FROM wr_claim WHERE until <= ? LIMIT ?)"""
 
@@ -89,12 +94,11 @@ class StateFile:
 
     def sweep(self, ended_before: float, now: float, most: int) -> int:
         with self._translating(), self._transaction() as database:
-            over = database.execute(OVER, (ended_before, most)).fetchall()
-            for table in ("wr_task", "wr_large", "wr_attempt", "wr_rollback"):
-                database.executemany(f"DELETE FROM {table} WHERE id = ? AND run = ?", over)
+            for statement in _SWEEP:
+                count = database.execute(statement, (ended_before, most)).rowcount
             database.execute(_CLAIMS_OVER, (now, most))
         self._shrink()
-        return len(over)
+        return count
 
     def find(self, task_id: str, run: int | None) -> TaskRecord | None:
         with self._reading() as database:
