@@ -37,12 +37,12 @@ class RabbitShelf:
         self._around = around
         self._keeper = keeper
         self._one_walk: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._closing: set[asyncio.Future[None]] = set()
 
     @asynccontextmanager
     async def walk(self, aside: Aside, queue: str) -> AsyncIterator[AsyncIterator[PutAside]]:
         name = self._name(aside, queue)
         async with (
-            self._one_walk[name],
             self._open(name) as walk,
             aclosing(self._letters(aside, queue, walk)) as letters,
         ):
@@ -71,16 +71,25 @@ class RabbitShelf:
 
     @asynccontextmanager
     async def _open(self, name: str) -> AsyncIterator[Walk]:
-        with _told():
-            session = self._session()
-            there = await session.declarer.count(name) or 0
-            walk = Walk(await session.side_channel(), name, there)
+        one = self._one_walk[name]
+        await one.acquire()
+        try:
+            with _told():
+                session = self._session()
+                there = await session.declarer.count(name) or 0
+                walk = Walk(await session.side_channel(), name, there)
+        except BaseException:
+            one.release()
+            raise
         try:
             yield walk
         finally:
-            await walk.close()
-            with suppress(LostError, TopologyError):
-                await _until_back(session, name, walk.kept)
+            # Whoever walks may be cancelled again and again, and still has to give back.
+            closing = asyncio.ensure_future(_close_walk(walk, session, name))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            closing.add_done_callback(lambda _: one.release())
+            await asyncio.shield(closing)
 
     async def _letters(
         self, aside: Aside, queue: str, walk: Walk
@@ -117,6 +126,12 @@ class RabbitShelf:
         if session is None or session.lost.done():
             raise BrokerUnavailableError("the broker is not connected")
         return session
+
+
+async def _close_walk(walk: Walk, session: Session, name: str) -> None:
+    await walk.close()
+    with suppress(LostError, TopologyError):
+        await _until_back(session, name, walk.kept)
 
 
 async def _until_back(session: Session, name: str, kept: int) -> None:
