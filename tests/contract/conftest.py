@@ -38,6 +38,11 @@ async def lasting(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
 StoreUrl = Callable[[pytest.FixtureRequest], str]
 LASTING_STORES = [
     pytest.param(lambda request: sqlite_url(request.getfixturevalue("tmp_path")), id="sqlite"),
+    pytest.param(
+        lambda request: request.getfixturevalue("postgresql_url"),
+        id="postgresql",
+        marks=pytest.mark.postgresql,
+    ),
 ]
 STORES = [*LASTING_STORES, pytest.param(lambda _: "sqlite::memory:", id="memory")]
 

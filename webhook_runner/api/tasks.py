@@ -6,8 +6,9 @@ from fastapi import APIRouter, Request, Response
 from webhook_runner.api.body import Bodies, is_array, split
 from webhook_runner.api.problem import RETRY_AFTER, Document, answer_problem, document, problem
 from webhook_runner.api.schema import POST_TASKS, PROBLEM_ANSWERS
-from webhook_runner.engine.intake import Answer, Intake
-from webhook_runner.errors import BrokerUnavailableError, InvalidTaskError
+from webhook_runner.engine.duplicates import Duplicate
+from webhook_runner.engine.intake import Answer, Intake, Unavailable
+from webhook_runner.errors import ConflictError, InvalidTaskError
 from webhook_runner.task.model import Envelope
 
 PATH = "/v1/tasks"
@@ -59,6 +60,10 @@ def _answer_one(answer: Answer) -> Response:
         content = msgspec.json.encode({"id": task.id, "queue": task.queue})
         where = {"Location": f"{PATH}/{task.id}"}
         return Response(content, 202, where, media_type="application/json")
+    if isinstance(answer, Duplicate):
+        known = {"id": answer.id, "queue": answer.queue, "duplicate": True}
+        where = {"Location": f"{PATH}/{answer.id}"}
+        return Response(msgspec.json.encode(known), 200, where, media_type="application/json")
     return answer_problem(_problem_of(answer, alone=True))
 
 
@@ -66,7 +71,7 @@ def _answer_many(answers: list[Answer]) -> Response:
     """Answer 202 when any was taken; else 503 when any may be taken later."""
     results = [_result(answer) for answer in answers]
     found = {result["status"] for result in results}
-    status = next(each for each in (202, 503, 422) if each in found)
+    status = next(each for each in (202, 503, 200, 409, 422) if each in found)
     headers = {"Retry-After": RETRY_AFTER} if status == 503 else None  # noqa: PLR2004 - HTTP
     content = msgspec.json.encode({"results": results})
     return Response(content, status, headers, media_type="application/json")
@@ -77,13 +82,18 @@ def _result(answer: Answer) -> Document:
         task = answer.task
         taken: Document = {"status": 202, "id": task.id, "queue": task.queue}
         return taken | {"location": f"{PATH}/{task.id}"}
+    if isinstance(answer, Duplicate):
+        known: Document = {"status": 200, "id": answer.id, "queue": answer.queue}
+        return known | {"location": f"{PATH}/{answer.id}", "duplicate": True}
     about = _problem_of(answer, alone=False)
     return {"status": about["status"], "problem": about}
 
 
-def _problem_of(error: InvalidTaskError | BrokerUnavailableError, *, alone: bool) -> Document:
-    if isinstance(error, BrokerUnavailableError):
+def _problem_of(error: InvalidTaskError | ConflictError | Unavailable, *, alone: bool) -> Document:
+    if isinstance(error, Unavailable):
         return document(503, str(error), PATH)
+    if isinstance(error, ConflictError):
+        return document(409, str(error), PATH)
     status = 422
     if alone and error.reason in _UNREADABLE:
         status = 400

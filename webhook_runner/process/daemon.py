@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from webhook_runner.api.health import Readiness
 from webhook_runner.api.server import ApiServer, Served
 from webhook_runner.config.loader import Loaded
+from webhook_runner.engine.control import Control
 from webhook_runner.engine.queues import Queues
-from webhook_runner.errors import ConfigError, QueueFileError, TopologyError
+from webhook_runner.errors import (
+    ConfigError,
+    QueueFileError,
+    StoreError,
+    StoreUnavailableError,
+    TopologyError,
+)
 from webhook_runner.observe.metrics import MetricsObserver
-from webhook_runner.ports import Broker, Dispatcher, Observer
+from webhook_runner.ports import Broker, Dispatcher, Observer, Store
 from webhook_runner.process.loss import NO_BROKER, Loss
 from webhook_runner.process.notify import Notifier
 from webhook_runner.process.readiness import Bell, readiness, status
@@ -39,8 +46,10 @@ class Parts:
     """What a daemon is made of."""
 
     broker: Broker
+    store: Store
     dispatcher: Dispatcher
     queues: Queues
+    control: Control
     observer: Observer
     metrics: MetricsObserver
     bell: Bell
@@ -82,10 +91,14 @@ class Daemon:
         api = ApiServer(self._settings.api.listen, served)
         loops = (
             self._parts.broker.run(),
+            self._parts.store.run(),
             api.run(),
             self._announce(),
             self._follow(self._reload, self._apply_reload),
             self._follow(self._turned, self._pause_or_resume),
+            self._follow(parts.bell.store_turned, parts.queues.heed_store),
+            self._follow(parts.queues.steering.turned, parts.queues.heed_steering),
+            parts.control.run(),
             self._follow(self._parts.loss.noticed, self._judge_loss),
             self._parts.queues.start(),
             self._beat(),
@@ -101,14 +114,15 @@ class Daemon:
         except TopologyError as error:
             self._parts.observer.notice(Warned("topology", str(error)))
             return TOPOLOGY_WRONG
-        except QueueFileError as error:
-            self._parts.observer.notice(Warned("queue file", str(error)))
+        except (QueueFileError, StoreError) as error:
+            about = "store" if isinstance(error, StoreError) else "queue file"
+            self._parts.observer.notice(Warned(about, str(error)))
             return error.code
         finally:
             for task in (*running, stopping):
                 task.cancel()
             await asyncio.gather(*running, stopping, return_exceptions=True)
-            await self._parts.dispatcher.close()
+            await self._close()
         return NO_BROKER if self._why else OK
 
     async def _until_stopped(
@@ -135,8 +149,17 @@ class Daemon:
         with suppress(TimeoutError):
             async with asyncio.timeout(HURRY_SECONDS if self._hurry.is_set() else limit + 5):
                 await parts.queues.intake.finish()
+                if parts.broker.state().connected:
+                    await parts.control.leave()
                 await parts.broker.drain()
         parts.observer.notice(DaemonStopped(interrupted))
+
+    async def _close(self) -> None:
+        await self._parts.dispatcher.close()
+        # Whatever was acknowledged is written; a store in trouble must not hold the end up.
+        with suppress(TimeoutError, StoreUnavailableError):
+            async with asyncio.timeout(HURRY_SECONDS):
+                await self._parts.store.close()
 
     async def _hurry_when_idle(self) -> None:
         """Without a broker only requests are waited for: what they led to cannot be kept."""
@@ -207,7 +230,8 @@ class Daemon:
 
     def _readiness(self) -> Readiness:
         parts = self._parts
-        return readiness(parts.broker.state(), parts.queues, draining=self._stop.is_set())
+        state, stored = parts.broker.state(), parts.store.state()
+        return readiness(state, stored, parts.queues, draining=self._stop.is_set())
 
     def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()

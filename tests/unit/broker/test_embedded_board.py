@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.broker import RecordingBroker
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.observer import RecordingObserver
-from tests.parts.running_broker import Heard
+from tests.parts.running_broker import Heard, Recorder, WallClock
 from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.broker.sqlite import notice_table, shelf, shelf_table
 from webhook_runner.broker.sqlite.group_commit import RETRY_SECONDS
@@ -21,7 +22,7 @@ from webhook_runner.task.notice import Aside, Depths, Notice, PutAside
 
 DAY = 86_400.0
 PAGE = 4096
-PAPER = PutAside(Aside.DEAD, "q", "1", 0.0, Message(b"{}", {}))
+PAPER = PutAside(Aside.DEAD, "q", "1", 0.0, Message(b"{}", {}), 1)
 
 
 class Stage:
@@ -133,6 +134,26 @@ async def test_a_broker_that_nobody_listens_to_keeps_what_is_posted(stage: Stage
     await broker.call(b"word")
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_the_stand_in_of_the_journeys_recalls_what_it_inherits() -> None:
+    clock, heard = FakeClock(), Heard()
+    first, second = (RecordingBroker(clock, RecordingObserver()) for _ in range(2))
+    second.attend(heard)
+    running = [asyncio.ensure_future(each.run()) for each in (first, second)]
+    notice = Notice("task:a", clock.now(), b"")
+    await first.post([notice])
+    await first.enqueue(Envelope(Task("t", "q", "http://a", b"{}"), 0.0, 0.0))
+    recorder = Recorder(second, WallClock())
+    await second.consume("q", recorder, 1)
+    second.inherit(first)
+    assert recorder.taken == []
+    await settle()
+    assert (heard.said, recorder.ids) == ([notice], {"t"})
+    assert first.log[0] == ("post", "task:a")
+    for each in running:
+        each.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
 
 
 async def test_notices_go_after_400_days(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,6 +273,18 @@ async def test_a_queue_that_nobody_knows_is_empty(stage: Stage) -> None:
     assert await stage.broker.purge("nobody's") == 0
 
 
+async def test_a_letter_never_has_the_name_of_one_that_is_gone(path: str) -> None:
+    names: set[str] = set()
+    clock = FakeClock()
+    for number in range(3):  # each daemon begins to count anew, as the file is empty again
+        async with at_work(Stage(path, clock)) as stage:
+            await stage.broker.bury(stage.task(f"t{number}"), b"{}")
+            names |= {each.letter async for each in aiter_of(stage.broker)}
+            assert await stage.broker.clear(Aside.DEAD, "q") == 1
+        clock = FakeClock(clock.now() + 1.0)
+    assert len(names) == 3
+
+
 async def test_steps_add_up_to_the_whole(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shelf_table, "_COUNT_STEP", 3)
     monkeypatch.setattr(shelf_table, "_PAGE", 3)
@@ -265,9 +298,8 @@ async def test_steps_add_up_to_the_whole(stage: Stage, monkeypatch: pytest.Monke
     assert await broker.depths("q") == Depths(ready=7, dead=7, invalid=0, scheduled=14)
     await stage.clock.advance(1.0)
     assert await broker.depths("q") == Depths(ready=14, dead=7, invalid=0, scheduled=7)
-    assert [each.letter async for each in aiter_of(broker)] == [
-        str(4 * number + 4) for number in range(7)
-    ]
+    shown = [each.message.headers["wr-id"] async for each in aiter_of(broker)]
+    assert shown == [f"dead-{number}" for number in range(7)]
     assert broker.scheduled() == 14
     assert await broker.purge("q") == 14
     assert await broker.clear(Aside.DEAD, "q") == 7

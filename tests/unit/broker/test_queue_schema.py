@@ -79,6 +79,13 @@ def test_a_file_of_version_1_is_brought_forward_with_all_it_holds(tmp_path: Path
         assert file._one("SELECT count(*) FROM notice") == 1
 
 
+def test_a_file_that_was_brought_forward_says_so_in_its_header_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    make_first_version(path)
+    with opened(path):
+        assert int.from_bytes(path.read_bytes()[60:64]) == 2
+
+
 def test_a_file_that_was_brought_forward_is_laid_out_as_a_new_one(tmp_path: Path) -> None:
     make_first_version(tmp_path / "old.db")
     for name in ("old.db", "new.db"):

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from webhook_runner.broker.sqlite.batch import Drop, Purge
 from webhook_runner.broker.sqlite.group_commit import GroupCommit
@@ -51,10 +51,10 @@ class FileShelf:
         ):
             for each in letters:
                 yield each
-            after = int(letters[-1].letter)
+            after = _row_of(letters[-1])
 
     async def remove(self, item: PutAside) -> None:
-        number = int(item.letter)
+        number = _row_of(item)
         await self._remove(Drop(item.aside, item.queue, number, number))
 
     async def clear(self, aside: Aside, queue: str) -> int:
@@ -106,3 +106,7 @@ class FileShelf:
 
     def _now(self) -> int:
         return int(self._clock.now() * 1000)
+
+
+def _row_of(item: PutAside) -> int:
+    return cast("int", item.handle)

@@ -60,14 +60,19 @@ def _purge(database: sqlite3.Connection, purge: Purge) -> Removed:
 def page(
     database: sqlite3.Connection, aside: Aside, queue: str, after: int, last: int
 ) -> list[PutAside]:
-    """Read some letters behind the row ``after``, up to ``last``. Raises sqlite3.Error."""
+    """Read some letters behind the row ``after``, up to ``last``; their handles are their rows.
+
+    Raises sqlite3.Error.
+    """
     found = database.execute(_LETTERS.format(aside.value), (queue, after, last, _PAGE))
     letters: list[PutAside] = []
     room = _PAGE_BYTES
     for number, at, headers, body, properties in found:
         row = Row(number, AT_ONCE, 0, headers, body, properties)
         seconds = at / 1000 if isinstance(at, int) else 0.0  # damage may have made it anything
-        letters.append(PutAside(aside, queue, str(number), seconds, message_of(row)))
+        # After a restart the number of a removed one may be another's: the time tells them apart.
+        letter = f"{number}-{at}"
+        letters.append(PutAside(aside, queue, letter, seconds, message_of(row), number))
         room -= len(body)
         if room <= 0:
             break

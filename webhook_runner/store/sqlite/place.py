@@ -13,7 +13,7 @@ from webhook_runner.store.migrate import migrations, pending
 from webhook_runner.store.sqlite.trouble import refusal
 
 ROOM = "webhook_runner.store.sqlite"
-_APPLICATION = 0x7772_7331  # "wrs1"
+APPLICATION = 0x7772_7331  # "wrs1"
 _OWN = 0o600
 """Tasks hold secrets. SQLite gives its -wal and -shm files the mode of the file."""
 
@@ -78,8 +78,21 @@ def reader(path: Path) -> sqlite3.Connection:
     return database
 
 
+def identity(file: Path) -> tuple[int, int] | None:
+    """Tell a file from any other; None when it is not there.
+
+    SQLite goes on writing to files that were removed; what it writes then is gone at its end:
+    https://www.sqlite.org/howtocorrupt.html#unlinking_or_renaming_a_database_file_while_in_use
+    """
+    try:
+        status = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _prepare(database: sqlite3.Connection, path: str) -> None:
-    is_ours = _pragma(database, "application_id") == _APPLICATION
+    is_ours = _pragma(database, "application_id") == APPLICATION
     if not is_ours and database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise refusal(path, "it is a database of another program; name another file")
     steps = pending(migrations(ROOM), _pragma(database, "user_version"), f"sqlite:{path}")
@@ -100,7 +113,7 @@ def _prepare(database: sqlite3.Connection, path: str) -> None:
 def _take(database: sqlite3.Connection, sql: str, number: int) -> None:
     try:
         database.executescript(
-            f"BEGIN IMMEDIATE; {sql}; PRAGMA application_id = {_APPLICATION};"
+            f"BEGIN IMMEDIATE; {sql}; PRAGMA application_id = {APPLICATION};"
             f" PRAGMA user_version = {number}; COMMIT;"
         )
     finally:
