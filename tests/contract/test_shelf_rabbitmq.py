@@ -197,6 +197,16 @@ async def test_a_queue_that_is_not_configured_is_unknown(rabbit: RabbitRig) -> N
             pass
 
 
+async def test_letters_outlive_the_configuration_of_their_queue(rabbit: RabbitRig) -> None:
+    names = await bury(rabbit.at_work, 3)
+    await rabbit.broker.serve(("other",))
+    assert sorted(ids(await walked(rabbit.shelf))) == names
+    assert (await rabbit.shelf.depths("q")).dead == 3
+    with pytest.raises(UnknownQueueError):
+        await rabbit.shelf.purge("q")
+    assert await rabbit.shelf.clear(Aside.DEAD, "q") == 3
+
+
 async def test_nobody_waits_for_a_broker_that_is_absent(unused_tcp_port: int) -> None:
     started = start(f"amqp://guest:guest@127.0.0.1:{unused_tcp_port}/")
     shelf = started.broker
