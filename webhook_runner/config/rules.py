@@ -15,6 +15,7 @@ from webhook_runner.config.shapes import (
 from webhook_runner.settings import (
     EMBEDDED,
     MEMORY,
+    ApiSettings,
     BrokerSettings,
     EgressSettings,
     QueueSettings,
@@ -31,7 +32,7 @@ def broken_rules(settings: Settings) -> Iterator[Finding]:
         yield from _broker(settings)
     yield from _egress(settings.egress)
     yield from _base_url(("base_url",), settings.base_url)
-    yield from _if(("api", "listen"), listen_problem(settings.api.listen))
+    yield from _api(settings.api)
     if settings.unknown_queue == "default" and settings.default_queue not in settings.queues:
         yield Finding(
             ("default_queue",),
@@ -81,6 +82,24 @@ def _broker(settings: Settings) -> Iterator[Finding]:
 def _above(table: Path, low: str, high: str, section: object) -> Finding:
     values = f"{getattr(section, low):g} is above {high} = {getattr(section, high):g}"
     return Finding((*table, low), f"{values}; lower one or raise the other", ((*table, high),))
+
+
+def _api(api: ApiSettings) -> Iterator[Finding]:
+    yield from _if(("api", "listen"), listen_problem(api.listen))
+    names = [token.name for token in api.tokens]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Finding(("api", "tokens"), f"{basic_string(name)} is there twice; name each once")
+    for token in api.tokens:
+        if bool(token.hash) == bool(token.file):
+            text = f'{basic_string(token.name)} needs either hash = "sha256:..." or file'
+            yield Finding(("api", "tokens"), f"{text}; `webhook-runner token` prints one")
+    if api.listen and not api.tokens and not is_loopback(host_and_port(api.listen)[0]):
+        yield Finding(
+            ("api", "listen"),
+            f"whoever reaches {api.listen} could queue and cancel tasks; add tokens, of which"
+            ' `webhook-runner token` prints one, or write "127.0.0.1:7676"',
+            (("api", "tokens"),),
+        )
 
 
 def _egress(egress: EgressSettings) -> Iterator[Finding]:
@@ -148,10 +167,6 @@ def doubts(settings: Settings) -> Iterator[Finding]:
         yield from _doubts_of_embedded(settings)
     elif settings.broker.ca_file and not any(url.startswith("amqps:") for url in settings.servers):
         yield Finding(("broker", "ca_file"), "not used: no server is amqps://", (("server",),))
-    listen = settings.api.listen
-    if listen and not is_loopback(host_and_port(listen)[0]):
-        text = f"whoever reaches {listen} can queue tasks and read what /metrics says"
-        yield Finding(("api", "listen"), f"{text}; let a firewall or a proxy choose who does")
 
 
 def _doubts_of_embedded(settings: Settings) -> Iterator[Finding]:

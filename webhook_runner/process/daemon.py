@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from webhook_runner.api.health import Readiness
-from webhook_runner.api.server import ApiServer, Served
+from webhook_runner.api.served import Served
+from webhook_runner.api.server import ApiServer
 from webhook_runner.config.loader import Loaded
 from webhook_runner.engine.queues import Queues
 from webhook_runner.errors import ConfigError, QueueFileError, TopologyError

@@ -1,0 +1,77 @@
+"""Queues: what lies in them; paused, resumed, limited and emptied while the daemon runs."""
+
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from fastapi import Path as PathParameter
+
+from webhook_runner.api.answers import as_json
+from webhook_runner.api.body import WISH_BYTES, Bodies
+from webhook_runner.api.query import PLAIN, Purging
+from webhook_runner.api.queue_views import (
+    PurgedBody,
+    QueueBody,
+    QueueList,
+    limit_schema,
+    queue_body,
+    read_limits,
+)
+from webhook_runner.api.schema import answers, body_of
+from webhook_runner.engine.queue_control import QueueControl
+
+QueueName = Annotated[
+    str, PathParameter(max_length=100, pattern=PLAIN, description="The name of a queue.")
+]
+_LIMITS = msgspec.json.Decoder(dict[str, object])
+_ONE = answers({200: QueueBody}, 404, 422)
+
+
+def queue_routes(control: QueueControl, bodies: Bodies) -> APIRouter:
+    """Return the routes of queues; none needs a store."""
+    router = APIRouter(prefix="/v1/queues", tags=["queues"])
+
+    @router.get("", response_class=Response, responses=answers({200: QueueList}))
+    async def list_queues() -> Response:
+        """List all queues."""
+        return as_json(QueueList([queue_body(each) for each in await control.queues()]))
+
+    @router.get("/{queue}", response_class=Response, responses=_ONE)
+    async def get_queue(queue: QueueName) -> Response:
+        """Tell how a queue is."""
+        return as_json(queue_body(await control.queue(queue)))
+
+    @router.post("/{queue}/pause", response_class=Response, responses=_ONE)
+    async def pause_queue(queue: QueueName) -> Response:
+        """Start nothing more of a queue, on all daemons, until it is resumed."""
+        await control.pause(queue)
+        return as_json(queue_body(await control.queue(queue)))
+
+    @router.post("/{queue}/resume", response_class=Response, responses=_ONE)
+    async def resume_queue(queue: QueueName) -> Response:
+        """Let a queue go on."""
+        await control.resume(queue)
+        return as_json(queue_body(await control.queue(queue)))
+
+    @router.patch(
+        "/{queue}",
+        response_class=Response,
+        responses=answers({200: QueueBody}, 400, 404, 408, 413, 415, 422),
+        openapi_extra=body_of(limit_schema()),
+    )
+    async def change_queue(request: Request, queue: QueueName) -> Response:
+        """Change limits of a queue on all daemons; null takes one back to the file's."""
+        limits = await bodies.read_as(request, _LIMITS, WISH_BYTES)
+        return as_json(queue_body(await control.change(queue, read_limits(limits))))
+
+    @router.post(
+        "/{queue}/purge",
+        response_class=Response,
+        responses=answers({200: PurgedBody}, 404, 422),
+    )
+    async def purge_queue(queue: QueueName, wanted: Annotated[Purging, Query()]) -> Response:
+        """Remove every task that is ready; what is in hand is finished."""
+        purged = await control.purge(queue, scheduled=wanted.scheduled)
+        return as_json(PurgedBody(purged.ready, purged.scheduled))
+
+    return router
