@@ -15,6 +15,8 @@ LASTING = [
     pytest.param(embedded, id="embedded"),
 ]
 RIGS = [*LASTING, pytest.param(in_memory, id="in_memory")]
+STEERED = {"embedded", "in_memory"}
+"""The brokers that are a board and a shelf too."""
 
 
 @pytest.fixture(params=RIGS)
@@ -27,6 +29,22 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
 @pytest.fixture(params=LASTING)
 async def lasting(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     """A rig whose messages outlive its connection."""
+    open_rig: Open = request.param
+    async with open_rig(request) as opened:
+        yield opened
+
+
+@pytest.fixture(params=[each for each in RIGS if each.id in STEERED])
+async def steered(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    """A rig that is a board and a shelf too."""
+    open_rig: Open = request.param
+    async with open_rig(request) as opened:
+        yield opened
+
+
+@pytest.fixture(params=[each for each in LASTING if each.id in STEERED])
+async def lasting_steered(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    """A rig that is a board and a shelf too, and outlives its connection."""
     open_rig: Open = request.param
     async with open_rig(request) as opened:
         yield opened

@@ -17,6 +17,7 @@ from webhook_runner.engine.intake import Intake
 from webhook_runner.engine.lane import Lane
 from webhook_runner.engine.reception import Reception
 from webhook_runner.settings import QueueSettings, Settings
+from webhook_runner.store.nothing import NoStore
 from webhook_runner.task.model import Message
 
 BASE = "http://app.test"
@@ -52,6 +53,7 @@ class World:
             self.lanes,
             reception,
             self.broker,
+            NoStore(),
             self.dispatcher,
             self.observer,
             self.clock,

@@ -11,6 +11,8 @@ from webhook_runner.engine.lane import Lane, Lanes
 from webhook_runner.engine.limits import Crowd, Pauses
 from webhook_runner.engine.lineage import Lineage
 from webhook_runner.engine.reception import Reception
+from webhook_runner.engine.redelivery import Redeliveries
+from webhook_runner.engine.revocations import Revocations
 from webhook_runner.engine.settlement import Settlement
 from webhook_runner.engine.succession import Succession
 from webhook_runner.errors import InvalidTaskError
@@ -22,9 +24,20 @@ from webhook_runner.policy.admission import (
     admit,
     wait_turn,
 )
-from webhook_runner.policy.retry import decide, destination_pause
-from webhook_runner.policy.verdict import Admission, Drop, Postpone, Proceed, Release, Verdict, Why
-from webhook_runner.ports import Broker, Clock, Delivery, Dice, Dispatcher, Observer
+from webhook_runner.policy.retry import decide, destination_pause, revoke
+from webhook_runner.policy.verdict import (
+    Admission,
+    Cancel,
+    Complete,
+    Drop,
+    Postpone,
+    Proceed,
+    Release,
+    Revoked,
+    Verdict,
+    Why,
+)
+from webhook_runner.ports import Broker, Clock, Delivery, Dice, Dispatcher, Observer, Store
 from webhook_runner.task.event import AttemptFinished, AttemptStarted, TaskReceived, Warned
 from webhook_runner.task.model import Envelope
 from webhook_runner.task.outcome import Interrupted, Outcome, Refused
@@ -41,20 +54,25 @@ class Executor:
         lanes: Lanes,
         reception: Reception,
         broker: Broker,
+        store: Store,
         dispatcher: Dispatcher,
         observer: Observer,
         clock: Clock,
         dice: Dice,
         max_total: int,
+        revocations: Revocations,
     ) -> None:
         self._lanes = lanes
         self._reception = reception
         self._broker = broker
+        self._store = store
         self._dispatcher = dispatcher
         self._observer = observer
         self._clock = clock
         self._dice = dice
-        self._settlement = Settlement(broker, observer)
+        self._revocations = revocations
+        self._settlement = Settlement(broker, store, observer)
+        self._redeliveries = Redeliveries(store, clock)
         self._succession = Succession()
         self._lineage = Lineage()
         self._pauses = Pauses()
@@ -74,25 +92,32 @@ class Executor:
             passage.leave()
 
     async def _carry(self, delivery: Delivery, envelope: Envelope, passage: "Passage") -> None:
-        self._observer.notice(TaskReceived(envelope, delivery.redeliveries))
         run = self.inflight.start(delivery, envelope)
         try:
             if run.before is not None:
                 passage.leave()  # what it waits for may need the slot
-            verdict = await self.inflight.left_before(run)
-            if verdict is None and self._lineage.is_superfluous(envelope):
-                verdict = Drop("superfluous")
+            envelope, verdict = await self._received(run)
             with self.crowd.meet(suspect=envelope.alone > 0):
                 if verdict is None:
-                    envelope, verdict = await self._judge(delivery, envelope, passage)
+                    envelope, verdict = await self._judge(run, envelope, passage)
                 passage.leave()
                 await self._settle(run, envelope, verdict)
         finally:
             self.inflight.end(run)
 
+    async def _received(self, run: Run) -> tuple[Envelope, Verdict | None]:
+        """Return what is carried, and the verdict if there is one before any attempt."""
+        verdict = await self.inflight.left_before(run)
+        if verdict is None:
+            run.envelope, verdict = await self._redeliveries.recall(run.delivery, run.envelope)
+        superfluous = verdict is None and self._lineage.is_superfluous(run.envelope)
+        self._observer.notice(TaskReceived(run.envelope, superfluous))
+        return run.envelope, Drop("superfluous") if superfluous else verdict
+
     async def _judge(
-        self, delivery: Delivery, envelope: Envelope, passage: "Passage"
+        self, run: Run, envelope: Envelope, passage: "Passage"
     ) -> tuple[Envelope, Verdict]:
+        delivery = run.delivery
         await self._succession.original_settled(envelope)
         admission = await self._due(delivery, envelope, passage.lane)
         if isinstance(admission, Proceed) and envelope.alone:
@@ -102,6 +127,7 @@ class Executor:
         if not await passage.enter(alone=envelope.alone > 0):
             return envelope, Release()
         await self._broker.writable()
+        await self._store.usable()
         if self._broker.is_lost(delivery) or not passage.lane.gate.is_open:
             return envelope, Release()
         # Time has passed at the gate: the task may have expired, its destination be paused.
@@ -109,7 +135,7 @@ class Executor:
         if not isinstance(admission, Proceed):
             return envelope, admission
         passage.used = True
-        return await self._attempt(envelope, passage.lane)
+        return await self._attempt(run, envelope, passage.lane)
 
     async def _due(self, delivery: Delivery, envelope: Envelope, lane: Lane) -> Admission:
         """Hold a delivery that is due soon until it is; one from the wheel a little longer.
@@ -149,6 +175,7 @@ class Executor:
             redeliveries=delivery.redeliveries,
             counted=delivery.counted,
             paused_until=self._pauses.until(self._destination(envelope), now),
+            revoked=self._revocations.of(envelope, delivery.message),
         )
         return admit(envelope, arrival, lane.settings, now)
 
@@ -159,20 +186,24 @@ class Executor:
         except InvalidTaskError:
             return ("", 0)  # its attempt will be refused
 
-    async def _attempt(self, envelope: Envelope, lane: Lane) -> tuple[Envelope, Verdict]:
+    async def _attempt(
+        self, run: Run, envelope: Envelope, lane: Lane
+    ) -> tuple[Envelope, Verdict]:
         now = self._clock.now()
         first = envelope.first_attempt_at or now
         started = replace(envelope, first_attempt_at=first, last_attempt_at=now)
-        self._observer.notice(AttemptStarted(started, now - envelope.due_at))
-        outcome = await self._send(started, lane)
+        lane.lag = now - envelope.due_at
+        self._observer.notice(AttemptStarted(started, lane.lag))
+        outcome = await self._send(run, started, lane)
         now = self._clock.now()
         pause = destination_pause(outcome, lane.settings, now)
         if pause:
             self._pauses.pause(self._destination(envelope), now + pause)
         return started, decide(started, outcome, lane.settings, now, self._dice())
 
-    async def _send(self, envelope: Envelope, lane: Lane) -> Outcome:
+    async def _send(self, run: Run, envelope: Envelope, lane: Lane) -> Outcome:
         began = self._clock.monotonic()
+        run.begin_sending()
         outcome: Outcome = Interrupted()
         try:
             request = request_for(
@@ -181,7 +212,11 @@ class Executor:
             outcome = await self._dispatcher.send(request, envelope)
         except InvalidTaskError as error:
             outcome = Refused(error.reason, str(error))
+        except asyncio.CancelledError:
+            if not run.was_only_cut:
+                raise
         finally:
+            run.end_sending()
             seconds = self._clock.monotonic() - began
             self._observer.notice(AttemptFinished(envelope, outcome, seconds))
         return outcome
@@ -200,8 +235,19 @@ class Executor:
         else:
             await self._settlement.reject(delivery, InvalidTaskError("internal_error", about))
 
+    def _unless_revoked(self, run: Run, envelope: Envelope, verdict: Verdict) -> Verdict:
+        """End what was cancelled meanwhile, whatever else was to happen, unless it succeeded."""
+        if isinstance(verdict, Complete | Cancel | Drop):
+            return verdict
+        if self._revocations.of(envelope, run.delivery.message) is not Revoked.CANCELLED:
+            return verdict  # what follows a superseded copy is not superseded
+        attempts = envelope.attempt if run.sent else envelope.attempt - 1
+        settings = self._lanes[envelope.task.queue].settings
+        return revoke(envelope, Revoked.CANCELLED, attempts, settings, self._clock.now())
+
     async def _settle(self, run: Run, envelope: Envelope, verdict: Verdict) -> None:
-        run.settling = asyncio.current_task()
+        run.settling, run.envelope = asyncio.current_task(), envelope
+        run.verdict = verdict = self._unless_revoked(run, envelope, verdict)
         released = isinstance(verdict, Release)
         if not released and self._broker.is_lost(run.delivery):
             # It will be handed over again, here or elsewhere: who gets it carries the verdict out.
@@ -209,7 +255,9 @@ class Executor:
             return
         with self._succession.making(verdict):
             settled = await self._settlement.settle(run.delivery, envelope, verdict)
-        if not released and (envelope.gen or not settled):
+        if released:
+            self._redeliveries.forget(envelope)
+        elif envelope.gen or not settled:
             run.left = SETTLED
 
 

@@ -78,6 +78,16 @@ class Intake:
             self._tell(answer, queue or self._reception.settings.default_queue)
         return told
 
+    async def keep(self, envelope: Envelope) -> None:
+        """Publish a copy that was made here, and tell nobody yet.
+
+        Raises:
+            BrokerUnavailableError: as ``accept`` does.
+
+        """
+        for trouble in (await self._publish_all([envelope])).values():
+            raise trouble
+
     def _read(self, body: bytes, queue: str, traceparent: str) -> Answer:
         try:
             return self._reception.admit(Message(body, traceparent=traceparent), queue)

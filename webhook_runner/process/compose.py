@@ -18,19 +18,26 @@ from webhook_runner.config.first_run import FirstRun, first_run
 from webhook_runner.config.loader import Loaded
 from webhook_runner.dispatch.extend import ExtendingDispatcher
 from webhook_runner.dispatch.http import HttpDispatcher
+from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.queues import Queues
 from webhook_runner.observe.fanout import Fanout
 from webhook_runner.observe.log import LogObserver, configure
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.redact import Redaction, clean
-from webhook_runner.ports import Broker, Clock, Dispatcher, Observer
+from webhook_runner.ports import Broker, Clock, Dispatcher, Observer, Store
 from webhook_runner.process.clock import SystemClock, dice, task_id
 from webhook_runner.process.daemon import Daemon, Parts
 from webhook_runner.process.extensions import load_extensions
-from webhook_runner.process.failpoints import FailingBroker, FailingDispatcher, Failpoints
+from webhook_runner.process.failpoints import (
+    FailingBroker,
+    FailingDispatcher,
+    FailingStore,
+    Failpoints,
+)
 from webhook_runner.process.notify import Notifier
 from webhook_runner.process.readiness import Bell
 from webhook_runner.settings import Settings
+from webhook_runner.store.nothing import NoStore
 from webhook_runner.task.event import DaemonOnDefaults, DaemonStarted, Warned
 
 
@@ -59,7 +66,11 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     log = LogObserver(configure(settings.log, redaction=redaction), metadata=settings.log.metadata)
     metrics = MetricsObserver(__version__, settings.queues)
     observer = Fanout(log, metrics, bell)
-    broker = _broker(settings, clock, observer)
+    store = _store(settings, clock, observer)
+    recorded = store.state().kind != "none"
+    if recorded:
+        observer.join(Journal(store, clock))
+    broker = _broker(settings, clock, observer, recorded=recorded)
     http = HttpDispatcher(settings.egress, client=settings.performance.http)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
 
@@ -77,16 +88,20 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
             http.configure(name, queue.concurrency)
 
     adopt(settings)
-    broker, dispatcher = _armed(broker, extending)
-    queues = Queues(settings, broker, dispatcher, observer, clock, dice(), task_id)
-    parts = Parts(broker, dispatcher, queues, observer, metrics, bell, Notifier())
+    broker, store, dispatcher = _armed(broker, store, extending)
+    queues = Queues(settings, broker, store, dispatcher, observer, clock, dice(), task_id)
+    parts = Parts(broker, store, dispatcher, queues, observer, metrics, bell, Notifier())
     _introduce(loaded, observer)
     return Daemon(settings, parts, reread, adopt)
 
 
-def _broker(settings: Settings, clock: Clock, observer: Observer) -> Broker:
+def _store(settings: Settings, clock: Clock, observer: Observer) -> Store:
+    return NoStore()
+
+
+def _broker(settings: Settings, clock: Clock, observer: Observer, *, recorded: bool) -> Broker:
     if settings.queue_file:
-        return EmbeddedBroker(settings.queue_file, clock, observer)
+        return EmbeddedBroker(settings.queue_file, clock, observer, recorded=recorded)
     queues = tuple(settings.queues)
     return RabbitBroker(settings.broker, settings.servers, queues, clock, observer)
 
@@ -126,12 +141,15 @@ def _hide_secrets(settings: Settings, redaction: Redaction) -> None:
             redaction.register_secret(value)
 
 
-def _armed(broker: Broker, dispatcher: Dispatcher) -> tuple[Broker, Dispatcher]:
+def _armed(
+    broker: Broker, store: Store, dispatcher: Dispatcher
+) -> tuple[Broker, Store, Dispatcher]:
     text = os.environ.get("WEBHOOK_RUNNER_FAILPOINTS", "")
     if not text:
-        return broker, dispatcher
+        return broker, store, dispatcher
     points = Failpoints.parse(text)
-    return FailingBroker(broker, points), FailingDispatcher(dispatcher, points)
+    failing = FailingBroker(broker, points), FailingStore(store, points)
+    return *failing, FailingDispatcher(dispatcher, points)
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:

@@ -11,9 +11,15 @@ from webhook_runner.api.served import Served
 from webhook_runner.api.server import ApiServer
 from webhook_runner.config.loader import Loaded
 from webhook_runner.engine.queues import Queues
-from webhook_runner.errors import ConfigError, QueueFileError, TopologyError
+from webhook_runner.errors import (
+    ConfigError,
+    QueueFileError,
+    StoreError,
+    StoreUnavailableError,
+    TopologyError,
+)
 from webhook_runner.observe.metrics import MetricsObserver
-from webhook_runner.ports import Broker, Dispatcher, Observer
+from webhook_runner.ports import Broker, Dispatcher, Observer, Store
 from webhook_runner.process.notify import Notifier
 from webhook_runner.process.readiness import Bell, readiness, status
 from webhook_runner.process.reload import applicable, changes
@@ -38,6 +44,7 @@ class Parts:
     """What a daemon is made of."""
 
     broker: Broker
+    store: Store
     dispatcher: Dispatcher
     queues: Queues
     observer: Observer
@@ -79,10 +86,12 @@ class Daemon:
         api = ApiServer(self._settings.api.listen, served)
         loops = (
             self._parts.broker.run(),
+            self._parts.store.run(),
             api.run(),
             self._announce(),
             self._follow(self._reload, self._apply_reload),
             self._follow(self._turned, self._pause_or_resume),
+            self._follow(parts.bell.store_turned, parts.queues.heed_store),
             self._parts.queues.start(),
             self._beat(),
         )
@@ -97,14 +106,15 @@ class Daemon:
         except TopologyError as error:
             self._parts.observer.notice(Warned("topology", str(error)))
             return TOPOLOGY_WRONG
-        except QueueFileError as error:
-            self._parts.observer.notice(Warned("queue file", str(error)))
+        except (QueueFileError, StoreError) as error:
+            about = "store" if isinstance(error, StoreError) else "queue file"
+            self._parts.observer.notice(Warned(about, str(error)))
             return error.code
         finally:
             for task in (*running, stopping):
                 task.cancel()
             await asyncio.gather(*running, stopping, return_exceptions=True)
-            await self._parts.dispatcher.close()
+            await self._close()
         return OK
 
     async def _until_stopped(
@@ -131,6 +141,13 @@ class Daemon:
                 await parts.queues.intake.finish()
                 await parts.broker.drain()
         parts.observer.notice(DaemonStopped(interrupted))
+
+    async def _close(self) -> None:
+        await self._parts.dispatcher.close()
+        # Whatever was acknowledged is written; a store in trouble must not hold the end up.
+        with suppress(TimeoutError, StoreUnavailableError):
+            async with asyncio.timeout(HURRY_SECONDS):
+                await self._parts.store.close()
 
     async def _announce(self) -> None:
         """Tell when everything is consumed, and again after it was not."""
@@ -183,7 +200,8 @@ class Daemon:
 
     def _readiness(self) -> Readiness:
         parts = self._parts
-        return readiness(parts.broker.state(), parts.queues, draining=self._stop.is_set())
+        state, stored = parts.broker.state(), parts.store.state()
+        return readiness(state, stored, parts.queues, draining=self._stop.is_set())
 
     def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()

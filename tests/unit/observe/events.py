@@ -3,6 +3,8 @@
 import json
 from typing import get_args
 
+from msgspec.structs import replace
+
 from webhook_runner.task.event import (
     AttemptFinished,
     AttemptStarted,
@@ -72,8 +74,8 @@ TEXT = f"cannot use {URL}\nsecond line with {SECRET}"
 ONE_OF_EACH: tuple[Event, ...] = (
     TaskAccepted(ENVELOPE),
     TaskRefused("default", "bad_url", TEXT, "url"),
-    TaskReceived(ENVELOPE, 0),
-    TaskReceived(ENVELOPE, 3),
+    TaskReceived(ENVELOPE),
+    TaskReceived(replace(ENVELOPE, turn=3)),
     TaskRejected("default", "not_json", TEXT, "url", "task-1"),
     TaskForwarded(ENVELOPE, "routed"),
     TaskScheduled(ENVELOPE, 1_700_000_020.0, "not_due"),
