@@ -4,20 +4,24 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
-from pydantic import ValidationError
 
 from webhook_runner.api.task_views import Time, instant
 from webhook_runner.engine.queue_control import QueueView
-from webhook_runner.errors import InvalidTaskError
+from webhook_runner.engine.steering import LIMITS
 from webhook_runner.settings import QueueSettings
 from webhook_runner.values import rate_text
 
-LIMITS = ("concurrency", "rate", "bucket_size")
-
-_RATE = {
-    "type": "string",
-    "pattern": r"^(unlimited|[0-9]{0,6}[1-9](\.[0-9]{1,3})?/[smhd])$",
-    "description": 'Tasks per time, such as "10/s" or "21.5/m"; "unlimited".',
+_WRITTEN: dict[str, dict[str, Any]] = {
+    "rate": {
+        "type": "string",
+        "pattern": r"^(unlimited|[0-9]{0,6}[1-9](\.[0-9]{1,3})?/[smhd])$",
+        "description": 'Tasks per time, such as "10/s" or "21.5/m"; "unlimited".',
+    },
+    "success_codes": {
+        "type": "string",
+        "pattern": r"^[1-5][0-9]{2}(,[1-5][0-9]{2})*$",
+        "description": 'Statuses and ranges, such as "200-299,404".',
+    },
 }
 
 
@@ -60,7 +64,7 @@ def limit_schema() -> dict[str, Any]:
     """Return the JSON Schema of a change of limits: null takes one back to the file's."""
     told = QueueSettings.model_json_schema()["properties"]
     properties = {
-        name: {"anyOf": [_RATE if name == "rate" else _bounds(told[name]), {"type": "null"}]}
+        name: {"anyOf": [_WRITTEN.get(name) or _bounds(told[name]), {"type": "null"}]}
         for name in LIMITS
     }
     return {
@@ -76,34 +80,9 @@ def _bounds(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in schema.items() if name not in {"title", "default"}}
 
 
-def read_limits(wanted: Mapping[str, object]) -> dict[str, Any]:
-    """Return checked limits, None for those that go back to the file's.
-
-    Raises:
-        InvalidTaskError: there are none, or one that cannot be changed, or not so.
-
-    """
-    if not wanted:
-        raise InvalidTaskError("missing_field", f"name at least one of {', '.join(LIMITS)}")
-    return {name: _read_limit(name, value) for name, value in wanted.items()}
-
-
-def _read_limit(name: str, value: object) -> object:
-    if name not in LIMITS:
-        right = f"cannot be changed while it runs; what can is {', '.join(LIMITS)}"
-        raise InvalidTaskError("unknown_field", right, name[:100])
-    if value is None:
-        return None
-    try:
-        return getattr(QueueSettings.model_validate({name: value}), name)
-    except ValidationError as error:
-        words = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise InvalidTaskError("out_of_range", words, name) from None
-
-
 def queue_body(view: QueueView) -> QueueBody:
     limits = {name: getattr(view.settings, name) for name in LIMITS}
-    limits["rate"] = rate_text(view.settings.rate)
+    limits |= {"rate": rate_text(view.settings.rate), "success_codes": str(limits["success_codes"])}
     return QueueBody(
         name=view.name,
         paused=view.paused,

@@ -15,10 +15,10 @@ from webhook_runner.api.queue_views import (
     QueueList,
     limit_schema,
     queue_body,
-    read_limits,
 )
 from webhook_runner.api.schema import answers, body_of
 from webhook_runner.engine.queue_control import QueueControl
+from webhook_runner.errors import InvalidTaskError
 
 QueueName = Annotated[
     str, PathParameter(max_length=100, pattern=PLAIN, description="The name of a queue.")
@@ -62,7 +62,9 @@ def queue_routes(control: QueueControl, bodies: Bodies) -> APIRouter:
     async def change_queue(request: Request, queue: QueueName) -> Response:
         """Change limits of a queue on all daemons; null takes one back to the file's."""
         limits = await bodies.read_as(request, _LIMITS, WISH_BYTES)
-        return as_json(queue_body(await control.change(queue, read_limits(limits))))
+        if not limits:
+            raise InvalidTaskError("missing_field", "name a limit to change")
+        return as_json(queue_body(await control.change(queue, limits)))
 
     @router.post(
         "/{queue}/purge",
