@@ -8,6 +8,7 @@ import pytest
 from tests.contract.embedded_rig import embedded, in_memory
 from tests.contract.rabbit_rig import rabbitmq
 from tests.contract.rig import Rig
+from tests.contract.store_rig import StoreRig, open_store, sqlite_url
 
 Open = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Rig]]
 LASTING = [
@@ -48,3 +49,25 @@ async def lasting_steered(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     open_rig: Open = request.param
     async with open_rig(request) as opened:
         yield opened
+
+
+StoreUrl = Callable[[pytest.FixtureRequest], str]
+LASTING_STORES = [
+    pytest.param(lambda request: sqlite_url(request.getfixturevalue("tmp_path")), id="sqlite"),
+]
+STORES = [*LASTING_STORES, pytest.param(lambda _: "sqlite::memory:", id="memory")]
+
+
+@pytest.fixture(params=STORES)
+async def stores(request: pytest.FixtureRequest) -> AsyncIterator[StoreRig]:
+    """A store that runs, and is empty."""
+    url: StoreUrl = request.param
+    async with open_store(url(request)) as opened:
+        yield opened
+
+
+@pytest.fixture(params=LASTING_STORES)
+def store_url(request: pytest.FixtureRequest) -> str:
+    """Where a store that is empty can be opened, again and again."""
+    url: StoreUrl = request.param
+    return url(request)

@@ -16,6 +16,7 @@ from webhook_runner.engine.executor import Executor
 from webhook_runner.engine.intake import Intake
 from webhook_runner.engine.lane import Lane
 from webhook_runner.engine.reception import Reception
+from webhook_runner.ports import Store
 from webhook_runner.settings import QueueSettings, Settings
 from webhook_runner.store.nothing import NoStore
 from webhook_runner.task.model import Message
@@ -39,6 +40,7 @@ class World:
         self.clock = FakeClock()
         self.observer = RecordingObserver()
         self.broker = RecordingBroker(self.clock, self.observer, counts=counts)
+        self.store: Store = NoStore()
         self.dispatcher = ScriptedDispatcher()
         self.ids = count(1)
         self.lanes = {
@@ -46,14 +48,21 @@ class World:
             for name, queue in self.settings.queues.items()
         }
         reception = Reception(
-            self.settings, self.lanes, self.clock, self.observer, lambda: f"made-{next(self.ids)}"
+            self.settings,
+            self.lanes,
+            self.clock,
+            self.observer,
+            lambda: f"made-{next(self.ids)}",
+            has_store=self.store.state().kind != "none",
         )
-        self.intake = Intake(reception, self.broker, self.observer, self.clock)
+        self.intake = Intake(
+            reception, self.lanes, self.broker, self.store, self.observer, self.clock
+        )
         self.executor = Executor(
             self.lanes,
             reception,
             self.broker,
-            NoStore(),
+            self.store,
             self.dispatcher,
             self.observer,
             self.clock,

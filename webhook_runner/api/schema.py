@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from webhook_runner.api.body import MOST_BYTES, MOST_TASKS
 from webhook_runner.api.problem import PROBLEM_TYPE
-from webhook_runner.task.fields import RollBackFields, TaskFields
+from webhook_runner.task.fields import DEDUP_KEY, RollBackFields, TaskFields
 
 _REF = "#/components/schemas/{model}"
 _REF_OF_STRUCTS = "#/components/schemas/{name}"
@@ -23,6 +23,20 @@ TASK["additionalProperties"] = True
 TASK["properties"]["roll_back"] = {
     "anyOf": [_TEXT, {"$ref": _REF.format(model="RollBack")}, {"type": "null"}],
     "description": "The call that undoes it, should it fail for good; a string is its url.",
+}
+TASK["properties"]["dedup"] = {
+    "anyOf": [
+        {"type": "boolean"},
+        {
+            "type": "object",
+            "properties": {
+                "key": {"type": "string", "pattern": DEDUP_KEY},
+                "window": {"type": "number", "exclusiveMinimum": 0},
+            },
+        },
+        {"type": "null"},
+    ],
+    "description": "Whether duplicates run: told by key, else by the id, for window seconds.",
 }
 TASK["properties"]["payload"] = {
     "description": "The body of the request: a string's characters, any other value as written."

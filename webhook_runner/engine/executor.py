@@ -6,12 +6,12 @@ import traceback
 from msgspec.structs import replace
 
 from webhook_runner import __version__
+from webhook_runner.engine.duplicates import Duplicates
 from webhook_runner.engine.inflight import SETTLED, InFlight, Run
 from webhook_runner.engine.lane import Lane, Lanes
 from webhook_runner.engine.limits import Crowd, Pauses
 from webhook_runner.engine.lineage import Lineage
 from webhook_runner.engine.reception import Reception
-from webhook_runner.engine.redelivery import Redeliveries
 from webhook_runner.engine.revocations import Revocations
 from webhook_runner.engine.settlement import Settlement
 from webhook_runner.engine.succession import Succession
@@ -24,16 +24,13 @@ from webhook_runner.policy.admission import (
     admit,
     wait_turn,
 )
-from webhook_runner.policy.retry import decide, destination_pause, revoke
+from webhook_runner.policy.retry import decide, destination_pause, unless_cancelled
 from webhook_runner.policy.verdict import (
     Admission,
-    Cancel,
-    Complete,
     Drop,
     Postpone,
     Proceed,
     Release,
-    Revoked,
     Verdict,
     Why,
 )
@@ -72,7 +69,8 @@ class Executor:
         self._dice = dice
         self._revocations = revocations
         self._settlement = Settlement(broker, store, observer)
-        self._redeliveries = Redeliveries(store, clock)
+        self._duplicates = Duplicates(store, clock)
+        self._redeliveries = self._duplicates.redeliveries
         self._succession = Succession()
         self._lineage = Lineage()
         self._pauses = Pauses()
@@ -110,9 +108,14 @@ class Executor:
         verdict = await self.inflight.left_before(run)
         if verdict is None:
             run.envelope, verdict = await self._redeliveries.recall(run.delivery, run.envelope)
-        superfluous = verdict is None and self._lineage.is_superfluous(run.envelope)
-        self._observer.notice(TaskReceived(run.envelope, superfluous))
-        return run.envelope, Drop("superfluous") if superfluous else verdict
+        first = verdict is None
+        if first:
+            settings = self._lanes[run.envelope.task.queue].settings
+            run.envelope, verdict = await self._duplicates.received(run.envelope, settings)
+            if verdict is None and self._lineage.is_superfluous(run.envelope):
+                verdict = Drop("superfluous")
+        self._observer.notice(TaskReceived(run.envelope, first and verdict is not None))
+        return run.envelope, verdict
 
     async def _judge(
         self, run: Run, envelope: Envelope, passage: "Passage"
@@ -134,6 +137,10 @@ class Executor:
         admission = self._admit(delivery, envelope, passage.lane)
         if not isinstance(admission, Proceed):
             return envelope, admission
+        if not await self._duplicates.may_begin(envelope):
+            return envelope, Drop("superfluous")
+        if self._revocations.of(envelope, delivery.message) is not None:
+            return envelope, Release()  # it comes again, if it is not settled as cancelled
         passage.used = True
         return await self._attempt(run, envelope, passage.lane)
 
@@ -186,9 +193,7 @@ class Executor:
         except InvalidTaskError:
             return ("", 0)  # its attempt will be refused
 
-    async def _attempt(
-        self, run: Run, envelope: Envelope, lane: Lane
-    ) -> tuple[Envelope, Verdict]:
+    async def _attempt(self, run: Run, envelope: Envelope, lane: Lane) -> tuple[Envelope, Verdict]:
         now = self._clock.now()
         first = envelope.first_attempt_at or now
         started = replace(envelope, first_attempt_at=first, last_attempt_at=now)
@@ -236,14 +241,11 @@ class Executor:
             await self._settlement.reject(delivery, InvalidTaskError("internal_error", about))
 
     def _unless_revoked(self, run: Run, envelope: Envelope, verdict: Verdict) -> Verdict:
-        """End what was cancelled meanwhile, whatever else was to happen, unless it succeeded."""
-        if isinstance(verdict, Complete | Cancel | Drop):
+        why = self._revocations.of(envelope, run.delivery.message)
+        if why is None:
             return verdict
-        if self._revocations.of(envelope, run.delivery.message) is not Revoked.CANCELLED:
-            return verdict  # what follows a superseded copy is not superseded
-        attempts = envelope.attempt if run.sent else envelope.attempt - 1
-        settings = self._lanes[envelope.task.queue].settings
-        return revoke(envelope, Revoked.CANCELLED, attempts, settings, self._clock.now())
+        settings, now = self._lanes[envelope.task.queue].settings, self._clock.now()
+        return unless_cancelled(verdict, envelope, why, settings, now, sent=run.sent)
 
     async def _settle(self, run: Run, envelope: Envelope, verdict: Verdict) -> None:
         run.settling, run.envelope = asyncio.current_task(), envelope

@@ -40,8 +40,15 @@ class Queues:
         self._retired: list[QueueConsumer] = []
         self._observer = observer
         self._configure = configure
-        self.reception = Reception(settings, self._lanes, clock, observer, make_id)
-        self.intake = Intake(self.reception, broker, observer, clock)
+        self.reception = Reception(
+            settings,
+            self._lanes,
+            clock,
+            observer,
+            make_id,
+            has_store=store.state().kind != "none",
+        )
+        self.intake = Intake(self.reception, self._lanes, broker, store, observer, clock)
         self.revocations = Revocations()
         self.steering = Steering()
         self.steered = asyncio.Event()

@@ -90,6 +90,25 @@ def revoke(
     return Cancel(rollback(envelope, failure, summary(envelope, failure, None), queue, now))
 
 
+def unless_cancelled(
+    verdict: Verdict,
+    envelope: Envelope,
+    why: Revoked,
+    queue: QueueSettings,
+    now: float,
+    *,
+    sent: bool,
+) -> Verdict:
+    """Return the end of a task that was cancelled meanwhile, whatever else was to happen.
+
+    A success stays one. What follows a superseded copy is not superseded. ``sent``: an attempt
+    of this copy was started.
+    """
+    if why is Revoked.SUPERSEDED or isinstance(verdict, Complete | Cancel | Drop):
+        return verdict
+    return revoke(envelope, why, envelope.attempt if sent else envelope.attempt - 1, queue, now)
+
+
 def wait_before(retry: int, queue: QueueSettings, u: float) -> float:
     """Seconds before retry number ``retry`` by the policy of the queue."""
     if queue.schedule:

@@ -10,6 +10,7 @@ from webhook_runner.errors import InvalidTaskError
 from webhook_runner.task.document import read_document
 from webhook_runner.task.fields import (
     TASK_ID,
+    DedupFields,
     RollBackFields,
     TaskFields,
     read_fields,
@@ -17,7 +18,7 @@ from webhook_runner.task.fields import (
 )
 from webhook_runner.task.header import check_headers
 from webhook_runner.task.instant import parse_instant
-from webhook_runner.task.model import Envelope, Message, RollBack, Task
+from webhook_runner.task.model import Dedup, Envelope, Message, RollBack, Task
 from webhook_runner.task.progress import MAX_TEXT_CHARS, read_progress
 from webhook_runner.task.url import checked_url
 
@@ -128,6 +129,7 @@ def _task(
         timeout=fields.timeout,
         roll_back=_roll_back(fields.roll_back),
         metadata=_present(document, "metadata"),
+        dedup=_dedup(fields.dedup),
     )
 
 
@@ -149,6 +151,10 @@ def _roll_back(fields: RollBackFields | None) -> RollBack | None:
     checked_url(fields.url, "roll_back.url")
     check_headers(fields.headers, "roll_back.headers")
     return RollBack(fields.url, fields.method, fields.headers)
+
+
+def _dedup(fields: DedupFields | None) -> Dedup | None:
+    return None if fields is None else Dedup(fields.wanted, fields.key or "", fields.window)
 
 
 def check_bodies(task: Task) -> None:

@@ -1,0 +1,62 @@
+"""Who may write a file: one process, named by its pid in a lock file beside it."""
+
+import fcntl
+from contextlib import suppress
+from multiprocessing import current_process
+from pathlib import Path
+from typing import IO, Self
+
+
+class TakenError(Exception):
+    """Another process has the file; its text is that one's pid, or "" when it is not known."""
+
+
+class UnlockableError(Exception):
+    """The file cannot be locked; says why."""
+
+
+class OwnerLock:
+    """An exclusive flock on FILE.lock, which the kernel takes back from a process that ends."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    @classmethod
+    def take(cls, path: Path) -> Self:
+        """Take the lock of the file ``path`` without waiting.
+
+        Raises:
+            TakenError: another process has it.
+            UnlockableError: the lock file cannot be made, or not be locked.
+
+        """
+        try:
+            file = _opened(Path(f"{path}.lock"))
+        except OSError as error:
+            why = f"its lock file {path.name}.lock cannot be made: {error.strerror}"
+            raise UnlockableError(why) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = file.read(20).decode(errors="replace").strip()
+            file.close()
+            raise TakenError(pid) from None
+        except OSError as error:
+            file.close()
+            raise UnlockableError(f"it cannot be locked: {error.strerror}") from error
+        lock = cls(file)
+        lock._sign()
+        return lock
+
+    def give_back(self) -> None:
+        self._file.close()
+
+    def _sign(self) -> None:
+        # The lock holds without the name too, as on a full disk.
+        with suppress(OSError):
+            self._file.write(b"%-20d" % (current_process().pid or 0))
+
+
+def _opened(path: Path) -> IO[bytes]:
+    path.touch(0o600)
+    return path.open("r+b", buffering=0)
