@@ -1,7 +1,7 @@
 """Answers as routes give them: JSON, and streams that are closed however they end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
@@ -48,7 +48,9 @@ class Stream(StreamingResponse):
 
 
 async def lines(
-    source: AsyncIterator[T], line: Callable[[T], object], last: Callable[[], object] | None = None
+    source: AsyncGenerator[T, None],
+    line: Callable[[T], object],
+    last: Callable[[], object] | None = None,
 ) -> Stream:
     """Return an answer with one line of JSON for each item, and ``last`` at the end.
 
@@ -69,7 +71,7 @@ async def lines(
 
 async def _written(
     first: "asyncio.Future[T | None]",
-    source: AsyncIterator[T],
+    source: AsyncGenerator[T, None],
     line: Callable[[T], object],
     last: Callable[[], object] | None,
 ) -> AsyncGenerator[bytes, None]:
@@ -87,7 +89,6 @@ async def _written(
         await _close(source)
 
 
-async def _close(source: AsyncIterator[T]) -> None:
-    if isinstance(source, AsyncGenerator):
-        with suppress(RuntimeError):  # it is being asked at this moment, and cancelled
-            await source.aclose()
+async def _close(source: AsyncGenerator[T, None]) -> None:
+    with suppress(RuntimeError):  # it is being asked at this moment, and cancelled
+        await source.aclose()

@@ -151,7 +151,13 @@ def aside_routes(aside: Aside, control: AsideControl, bodies: Bodies) -> APIRout
             raise InvalidTaskError("wrong_type", "must be an object or null", "edit")
         tally = _Tally(dry_run=wish.dry_run)
         source = control.replay(
-            aside, queue, wanted, _rate(wish.rate), wish.dry_run, edit or None, wish.queue
+            aside,
+            queue,
+            wanted,
+            rate=_rate(wish.rate),
+            dry_run=wish.dry_run,
+            edit=edit or None,
+            to_queue=wish.queue,
         )
         return await lines(source, tally.line, tally.end)
 

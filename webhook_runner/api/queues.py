@@ -44,14 +44,12 @@ def queue_routes(control: QueueControl, bodies: Bodies) -> APIRouter:
     @router.post("/{queue}/pause", response_class=Response, responses=_ONE)
     async def pause_queue(queue: QueueName) -> Response:
         """Start nothing more of a queue, on all daemons, until it is resumed."""
-        await control.pause(queue)
-        return as_json(queue_body(await control.queue(queue)))
+        return as_json(queue_body(await control.pause(queue)))
 
     @router.post("/{queue}/resume", response_class=Response, responses=_ONE)
     async def resume_queue(queue: QueueName) -> Response:
         """Let a queue go on."""
-        await control.resume(queue)
-        return as_json(queue_body(await control.queue(queue)))
+        return as_json(queue_body(await control.resume(queue)))
 
     @router.patch(
         "/{queue}",
@@ -69,7 +67,7 @@ def queue_routes(control: QueueControl, bodies: Bodies) -> APIRouter:
     @router.post(
         "/{queue}/purge",
         response_class=Response,
-        responses=answers({200: PurgedBody}, 404, 422),
+        responses=answers({200: PurgedBody}, 404, 422, 501),
     )
     async def purge_queue(queue: QueueName, wanted: Annotated[Purging, Query()]) -> Response:
         """Remove every task that is ready; what is in hand is finished."""
