@@ -16,7 +16,7 @@ LASTING = [
     pytest.param(embedded, id="embedded"),
 ]
 RIGS = [*LASTING, pytest.param(in_memory, id="in_memory")]
-STEERED = {"embedded", "in_memory"}
+STEERED = {"rabbitmq", "embedded", "in_memory"}
 """The brokers that are a board and a shelf too."""
 
 

@@ -43,8 +43,10 @@ class RecordingBroker:
 
     """
 
-    def __init__(self, clock: Clock, observer: Observer, *, counts: bool = True) -> None:
-        self._inner = EmbeddedBroker(MEMORY, clock, observer)
+    def __init__(
+        self, clock: Clock, observer: Observer, *, counts: bool = True, recorded: bool = False
+    ) -> None:
+        self._inner = EmbeddedBroker(MEMORY, clock, observer, recorded=recorded)
         self._clock = clock
         self._counts = counts
         self._parked: set[tuple[object, ...]] = set()

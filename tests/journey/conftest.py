@@ -22,15 +22,16 @@ async def start() -> AsyncIterator[StartWorld]:
             *,
             counts: bool = True,
             u: float = 0.0,
+            store: str = "none",
             consuming: bool = True,
             whole: dict[str, Any] | None = None,
             **queue: Any,
         ) -> World:
             chosen = queues or {"default": QueueSettings(**queue)}
-            world = World(chosen, counts=counts, u=u, **(whole or {}))
+            world = World(chosen, counts=counts, u=u, store=store, **(whole or {}))
             if consuming:
                 return await stack.enter_async_context(running(world))
-            await stack.enter_async_context(at_work(world.broker))
+            await stack.enter_async_context(at_work(world.broker, world.store))
             return world
 
         yield build

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
@@ -14,11 +14,13 @@ from tests.fakes.observer import RecordingObserver
 from webhook_runner.engine.consumer import QueueConsumer
 from webhook_runner.engine.executor import Executor
 from webhook_runner.engine.intake import Intake
+from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.lane import Lane
 from webhook_runner.engine.reception import Reception
+from webhook_runner.observe.fanout import Fanout
 from webhook_runner.ports import Store
 from webhook_runner.settings import QueueSettings, Settings
-from webhook_runner.store.nothing import NoStore
+from webhook_runner.store.open_store import NONE, make_store
 from webhook_runner.task.model import Message
 
 BASE = "http://app.test"
@@ -33,14 +35,19 @@ class World:
         *,
         counts: bool = True,
         u: float = 0.0,
+        store: str = NONE,
         **settings: Any,
     ) -> None:
         settings = {"base_url": BASE, **settings}
         self.settings = Settings(queues=queues or {"default": QueueSettings()}, **settings)
         self.clock = FakeClock()
         self.observer = RecordingObserver()
-        self.broker = RecordingBroker(self.clock, self.observer, counts=counts)
-        self.store: Store = NoStore()
+        told = Fanout(self.observer)
+        self.store = make_store(store, self.settings.store, self.clock, told)
+        recorded = store != NONE
+        if recorded:
+            told.join(Journal(self.store, self.clock))
+        self.broker = RecordingBroker(self.clock, told, counts=counts, recorded=recorded)
         self.dispatcher = ScriptedDispatcher()
         self.ids = count(1)
         self.lanes = {
@@ -51,20 +58,18 @@ class World:
             self.settings,
             self.lanes,
             self.clock,
-            self.observer,
+            told,
             lambda: f"made-{next(self.ids)}",
             has_store=self.store.state().kind != "none",
         )
-        self.intake = Intake(
-            reception, self.lanes, self.broker, self.store, self.observer, self.clock
-        )
+        self.intake = Intake(reception, self.lanes, self.broker, self.store, told, self.clock)
         self.executor = Executor(
             self.lanes,
             reception,
             self.broker,
             self.store,
             self.dispatcher,
-            self.observer,
+            told,
             self.clock,
             lambda: u,
             self.settings.max_total,
@@ -104,22 +109,24 @@ class World:
 
 
 @asynccontextmanager
-async def at_work(broker: RecordingBroker) -> AsyncIterator[None]:
-    """Let the broker run; nothing consumes yet."""
-    running = asyncio.create_task(broker.run())
+async def at_work(broker: RecordingBroker, store: Store | None = None) -> AsyncIterator[None]:
+    """Let the broker and the store run; nothing consumes yet."""
+    parts = [asyncio.create_task(broker.run())]
+    if store is not None:
+        parts.append(asyncio.create_task(store.run()))
     await broker.writable()
     try:
         yield
-        assert not running.done() or running.exception() is None
+        assert all(not part.done() or part.exception() is None for part in parts)
     finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        for part in parts:
+            part.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)
 
 
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[World]:
-    async with at_work(world.broker):
+    async with at_work(world.broker, world.store):
         for consumer in world.consumers.values():
             await consumer.start()
         try:

@@ -90,7 +90,7 @@ def _plain(path: Path, value: Any) -> Any:  # noqa: ANN401 - a node of the tree
         return str(value)
     if key == "rate":
         return rate_text(value)
-    return masked_url(value) if key in {"server", "proxy"} else value
+    return masked_url(value) if key in {"server", "proxy", "url"} else value
 
 
 def _toml(value: Any) -> str:  # noqa: ANN401 - a plain value

@@ -11,10 +11,13 @@ from webhook_runner.config.shapes import (
     proxy_problem,
     queue_file_problem,
     rule_problem,
+    store_url_problem,
 )
 from webhook_runner.settings import (
     EMBEDDED,
     MEMORY,
+    NO_STORE,
+    POSTGRESQL,
     ApiSettings,
     BrokerSettings,
     EgressSettings,
@@ -30,6 +33,7 @@ def broken_rules(settings: Settings) -> Iterator[Finding]:
     yield from _servers(settings)
     if not settings.queue_file:
         yield from _broker(settings)
+    yield from _store(settings)
     yield from _egress(settings.egress)
     yield from _base_url(("base_url",), settings.base_url)
     yield from _api(settings.api)
@@ -77,6 +81,27 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         yield Finding(("broker", "auth"), '"external" needs an amqps:// server', (("server",),))
     if broker.reconnect_min_seconds > broker.reconnect_max_seconds:
         yield _above(("broker",), "reconnect_min_seconds", "reconnect_max_seconds", broker)
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    place = ("store", "url")
+    yield from _if(place, store_url_problem(settings.store.url))
+    if (file := settings.queue_file) not in {"", MEMORY}:
+        taken = {file, *(file + suffix for suffix in ("-wal", "-shm", ".lock"))}
+        if settings.state_file in taken:
+            yield Finding(
+                place, f"{settings.state_file} is of the queue file; name another", (("server",),)
+            )
+    if settings.store_url != NO_STORE:
+        return
+    for name, queue in settings.queues.items():
+        if queue.dedup:
+            yield Finding(
+                ("queues", name, "dedup"),
+                'needs a store: [store] url = "sqlite:/path/state.db" for one daemon,'
+                ' "postgresql://..." for many',
+                (place, ("server",)),
+            )
 
 
 def _above(table: Path, low: str, high: str, section: object) -> Finding:
@@ -167,9 +192,21 @@ def doubts(settings: Settings) -> Iterator[Finding]:
         yield from _doubts_of_embedded(settings)
     elif settings.broker.ca_file and not any(url.startswith("amqps:") for url in settings.servers):
         yield Finding(("broker", "ca_file"), "not used: no server is amqps://", (("server",),))
+    yield from _doubts_of_store(settings)
+
+
+def _doubts_of_store(settings: Settings) -> Iterator[Finding]:
+    if settings.store.password_file and not settings.store_url.startswith(POSTGRESQL):
+        yield Finding(
+            ("store", "password_file"), "not used: the store is not PostgreSQL", (("store", "url"),)
+        )
+    if settings.state_file == MEMORY != settings.queue_file:
+        yield Finding(("store", "url"), "what is known of tasks ends with the daemon")
 
 
 def _doubts_of_embedded(settings: Settings) -> Iterator[Finding]:
+    if settings.on_disconnect != "reconnect":
+        yield Finding(("on_disconnect",), "not used: an embedded broker is never lost")
     for key, default in BrokerSettings():
         if getattr(settings.broker, key) != default:
             yield Finding(("broker", key), "not used: it is for RabbitMQ, and server is embedded")

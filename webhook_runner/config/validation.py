@@ -143,7 +143,7 @@ def _suggestion(table: Path, key: str) -> str:
 
 
 def _homes(key: str) -> Iterator[str]:
-    for section in ("broker", "api", "egress", "performance", "log"):
+    for section in ("broker", "store", "api", "egress", "performance", "log"):
         model = section_of((section,))
         if model and key in model.model_fields:
             yield f"in [{section}]"
@@ -154,7 +154,7 @@ def _homes(key: str) -> Iterator[str]:
 
 
 def _shown(path: Path, value: object) -> str:
-    secret = path[0] == "server" or "headers" in path
+    secret = path[0] == "server" or path == ("store", "url") or "headers" in path
     if secret or isinstance(value, Mapping | list | tuple):
         return toml_kind(value)
     if isinstance(value, str):

@@ -76,6 +76,7 @@ class Executor:
         self._pauses = Pauses()
         self.crowd = Crowd(max_total)
         self.inflight = InFlight(broker.is_lost)
+        self.requests = 0
 
     async def execute(self, delivery: Delivery, *, entered: bool = False) -> None:
         """Take one delivery to its end. ``entered``: a slot and a token were taken for it."""
@@ -214,7 +215,11 @@ class Executor:
             request = request_for(
                 envelope, lane.settings, lane.base_url, version=__version__, now=self._clock.now()
             )
-            outcome = await self._dispatcher.send(request, envelope)
+            self.requests += 1
+            try:
+                outcome = await self._dispatcher.send(request, envelope)
+            finally:
+                self.requests -= 1
         except InvalidTaskError as error:
             outcome = Refused(error.reason, str(error))
         except asyncio.CancelledError:

@@ -84,6 +84,11 @@ class Queues:
     def in_flight(self) -> int:
         return len(self._executor.inflight)
 
+    @property
+    def requests(self) -> int:
+        """How many requests are under way."""
+        return self._executor.requests
+
     async def start(self) -> None:
         for consumer in self._consumers.values():
             await consumer.start()

@@ -9,17 +9,19 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from webhook_runner import __version__
 from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.config.first_run import FirstRun, first_run
 from webhook_runner.config.loader import Loaded
+from webhook_runner.config.secrets import password_in, store_address
 from webhook_runner.dispatch.extend import ExtendingDispatcher
 from webhook_runner.dispatch.http import HttpDispatcher
 from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.queues import Queues
+from webhook_runner.errors import ConfigError, StoreError
 from webhook_runner.observe.fanout import Fanout
 from webhook_runner.observe.log import LogObserver, configure
 from webhook_runner.observe.metrics import MetricsObserver
@@ -34,10 +36,11 @@ from webhook_runner.process.failpoints import (
     FailingStore,
     Failpoints,
 )
+from webhook_runner.process.loss import Loss
 from webhook_runner.process.notify import Notifier
 from webhook_runner.process.readiness import Bell
 from webhook_runner.settings import Settings
-from webhook_runner.store.nothing import NoStore
+from webhook_runner.store.open_store import make_store
 from webhook_runner.task.event import DaemonOnDefaults, DaemonStarted, Warned
 
 
@@ -61,11 +64,11 @@ def serve(reread: Callable[[], Loaded]) -> int:
 
 def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     """Wire every part by hand. Raises ConfigError."""
-    settings, clock, bell = loaded.settings, SystemClock(), Bell()
+    settings, clock, bell, loss = loaded.settings, SystemClock(), Bell(), Loss()
     redaction = Redaction()
     log = LogObserver(configure(settings.log, redaction=redaction), metadata=settings.log.metadata)
     metrics = MetricsObserver(__version__, settings.queues)
-    observer = Fanout(log, metrics, bell)
+    observer = Fanout(log, metrics, bell, loss)
     store = _store(settings, clock, observer)
     recorded = store.state().kind != "none"
     if recorded:
@@ -90,13 +93,16 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     adopt(settings)
     broker, store, dispatcher = _armed(broker, store, extending)
     queues = Queues(settings, broker, store, dispatcher, observer, clock, dice(), task_id)
-    parts = Parts(broker, store, dispatcher, queues, observer, metrics, bell, Notifier())
+    parts = Parts(broker, store, dispatcher, queues, observer, metrics, bell, loss, Notifier())
     _introduce(loaded, observer)
     return Daemon(settings, parts, reread, adopt)
 
 
 def _store(settings: Settings, clock: Clock, observer: Observer) -> Store:
-    return NoStore()
+    try:
+        return make_store(store_address(settings), settings.store, clock, observer)
+    except StoreError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _broker(settings: Settings, clock: Clock, observer: Observer, *, recorded: bool) -> Broker:
@@ -113,7 +119,8 @@ def _introduce(loaded: Loaded, observer: Fanout) -> None:
     where = str(loaded.path) if loaded.path else "defaults (no configuration file)"
     server = ", ".join(clean(server) for server in settings.servers)
     queues = tuple(settings.queues)
-    observer.notice(DaemonStarted(__version__, where, server, settings.api.listen, queues))
+    store, listen = clean(settings.store_url), settings.api.listen
+    observer.notice(DaemonStarted(__version__, where, server, store, listen, queues))
     for warning in loaded.warnings:
         observer.notice(Warned(warning, warning))
 
@@ -131,11 +138,12 @@ def _invite(told: FirstRun, log_format: str, observer: Fanout) -> None:
 
 def _hide_secrets(settings: Settings, redaction: Redaction) -> None:
     """Register what must never show in a line, wherever it may turn up."""
-    for server in settings.servers:
-        redaction.register_secret(urlsplit(server).password or "")
-    if settings.broker.password_file:
-        with suppress(OSError):
-            redaction.register_secret(Path(settings.broker.password_file).read_text().strip())
+    for url in (*settings.servers, settings.store_url):
+        redaction.register_secret(password_in(url))
+        redaction.register_secret(unquote(password_in(url)))
+    for file in (settings.broker.password_file, settings.store.password_file):
+        with suppress(OSError, ValueError):
+            redaction.register_secret(Path(file).read_text().strip() if file else "")
     for queue in settings.queues.values():
         for value in queue.headers.values():
             redaction.register_secret(value)

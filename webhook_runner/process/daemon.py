@@ -20,6 +20,7 @@ from webhook_runner.errors import (
 )
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.ports import Broker, Dispatcher, Observer, Store
+from webhook_runner.process.loss import NO_BROKER, Loss
 from webhook_runner.process.notify import Notifier
 from webhook_runner.process.readiness import Bell, readiness, status
 from webhook_runner.process.reload import applicable, changes
@@ -37,6 +38,7 @@ OK = 0
 TOPOLOGY_WRONG = 78
 STATUS_SECONDS = 5.0
 HURRY_SECONDS = 2.0
+IDLE_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Parts:
     observer: Observer
     metrics: MetricsObserver
     bell: Bell
+    loss: Loss
     notifier: Notifier
 
 
@@ -72,6 +75,7 @@ class Daemon:
         self._reload = asyncio.Event()
         self._pause_wanted = False
         self._turned = asyncio.Event()
+        self._why = ""
 
     async def run(self) -> int:
         """Work until a signal says stop. Returns the exit code.
@@ -92,6 +96,7 @@ class Daemon:
             self._follow(self._reload, self._apply_reload),
             self._follow(self._turned, self._pause_or_resume),
             self._follow(parts.bell.store_turned, parts.queues.heed_store),
+            self._follow(self._parts.loss.noticed, self._judge_loss),
             self._parts.queues.start(),
             self._beat(),
         )
@@ -115,7 +120,7 @@ class Daemon:
                 task.cancel()
             await asyncio.gather(*running, stopping, return_exceptions=True)
             await self._close()
-        return OK
+        return NO_BROKER if self._why else OK
 
     async def _until_stopped(
         self, running: set[asyncio.Task[None]], stopping: asyncio.Task[bool]
@@ -131,10 +136,12 @@ class Daemon:
         parts, limit = self._parts, self._settings.shutdown_timeout
         parts.notifier.stopping("draining")
         parts.notifier.extend_timeout(limit + 10)
-        parts.observer.notice(DaemonDraining(parts.queues.in_flight, limit))
+        parts.observer.notice(DaemonDraining(parts.queues.in_flight, limit, self._why))
         deadline = asyncio.get_running_loop().call_later(limit, self._hurry.set)
+        idle = asyncio.create_task(self._hurry_when_idle())
         interrupted = await parts.queues.drain(self._hurry)
         deadline.cancel()
+        idle.cancel()
         # A broker that does not answer takes back by itself what was not acknowledged.
         with suppress(TimeoutError):
             async with asyncio.timeout(HURRY_SECONDS if self._hurry.is_set() else limit + 5):
@@ -148,6 +155,24 @@ class Daemon:
         with suppress(TimeoutError, StoreUnavailableError):
             async with asyncio.timeout(HURRY_SECONDS):
                 await self._parts.store.close()
+
+    async def _hurry_when_idle(self) -> None:
+        """Without a broker only requests are waited for: what they led to cannot be kept."""
+        while self._why and self._parts.queues.requests:  # noqa: ASYNC110 - for once in a life
+            await asyncio.sleep(IDLE_LOOK_SECONDS)
+        if self._why:
+            self._hurry.set()
+
+    async def _judge_loss(self) -> None:
+        """End, if the settings of now say so, when the broker is lost."""
+        wanted = self._settings.on_disconnect
+        if wanted == "reconnect" or self._stop.is_set():
+            return
+        self._why = f'the broker is lost and on_disconnect = "{wanted}": {self._parts.loss.error}'
+        if wanted == "abort_exit":
+            self._hurry.set()
+        self._parts.queues.intake.close("the daemon has lost its broker")
+        self._stop.set()
 
     async def _announce(self) -> None:
         """Tell when everything is consumed, and again after it was not."""

@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from webhook_runner.errors import ConfigError
@@ -224,6 +225,12 @@ class FailingStore:
 
     async def drop_claim(self, key: str, run: int) -> None:
         await self._inner.drop_claim(key, run)
+
+    def export(self, before: float) -> AsyncIterator[dict[str, object]]:
+        return self._inner.export(before)
+
+    async def forget(self, before: float) -> int:
+        return await self._inner.forget(before)
 
     async def close(self) -> None:
         await self._inner.close()

@@ -210,6 +210,7 @@ class DaemonStarted:
     version: str
     config: str
     broker: str
+    store: str
     listen: str
     queues: tuple[str, ...]
 
@@ -231,8 +232,11 @@ class DaemonReady:
 
 @dataclass(frozen=True, slots=True)
 class DaemonDraining:
+    """The daemon stops; ``reason`` when nobody asked for it."""
+
     in_flight: int
     timeout: float
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,9 @@ ONE_OF_EACH: tuple[Event, ...] = (
     Warned("field colour", TEXT),
     ConfigReloaded((f"base_url: {URL}",), ("server",)),
     ConfigRefused((TEXT,)),
-    DaemonStarted("1.0", "/etc/taskqueue.ini", f"amqp://me:{CANARY}@host/", "", ("default",)),
+    DaemonStarted(
+        "1.0", "/t.ini", f"amqp://me:{CANARY}@h/", f"postgres://me:{CANARY}@h/d", "", ("default",)
+    ),
     DaemonOnDefaults("/var/lib/queue.db", "http://h:1/v1/tasks", "curl ...", "config example"),
     DaemonReady(),
     DaemonDraining(3, 30.0),

@@ -17,7 +17,8 @@ from pamqp.constants import FRAME_HEADER, FRAME_HEADER_SIZE, FRAME_METHOD
 from pamqp.exceptions import PAMQPException
 from yarl import URL
 
-from webhook_runner.broker.amqp.channel import Channel, describe, translated
+from webhook_runner.broker.amqp.channel import Channel
+from webhook_runner.broker.amqp.faults import describe, translated
 from webhook_runner.broker.amqp.lean_channel import LeanChannel
 from webhook_runner.errors import BrokerUnavailableError
 from webhook_runner.settings import BrokerSettings
