@@ -1,4 +1,4 @@
-"""What the API lets one see and do: the parts of a daemon that it speaks to."""
+"""What the API lets one see and do, and who may: the parts of a daemon that it speaks to."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,10 +7,24 @@ from webhook_runner.api.credentials import Credentials
 from webhook_runner.api.events import EventHub
 from webhook_runner.api.health import Readiness
 from webhook_runner.api.limits import Pace
-from webhook_runner.engine.aside_control import AsideControl
+from webhook_runner.engine.control import Control
 from webhook_runner.engine.intake import Intake
-from webhook_runner.engine.queue_control import QueueControl
-from webhook_runner.engine.task_control import TaskControl
+from webhook_runner.ports import Clock
+from webhook_runner.settings import ApiSettings
+
+
+class Door:
+    """Who may come in, how often, and what those are told who listen. ``events`` observes."""
+
+    def __init__(self, settings: ApiSettings, clock: Clock) -> None:
+        self.credentials = Credentials(settings)
+        self.pace = Pace(settings.rate, clock.monotonic)
+        self.events = EventHub(clock.now)
+
+    def adopt(self, settings: ApiSettings) -> None:
+        """Take over tokens and rate. Raises ConfigError for a file that cannot be read."""
+        self.credentials.adopt(settings)
+        self.pace.adopt(settings.rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +34,5 @@ class Served:
     readiness: Callable[[], Readiness]
     metrics: Callable[[], bytes]
     intake: Intake
-    tasks: TaskControl
-    queues: QueueControl
-    asides: AsideControl
-    events: EventHub
-    credentials: Credentials
-    pace: Pace
+    control: Control
+    door: Door

@@ -71,20 +71,21 @@ def make_app(served: Served, listen: str) -> FastAPI:
     answer_with_problems(app)
     bodies = Bodies()
     taking = Taking(served.intake, bodies)
+    control, door = served.control, served.door
     app.include_router(health_routes(served.readiness, served.metrics))
     app.include_router(task_routes(taking))
-    app.include_router(known_routes(served.tasks, served.events))
-    app.include_router(steer_routes(served.tasks, bodies))
-    app.include_router(event_routes(served.events))
-    app.include_router(queue_routes(served.queues, bodies))
+    app.include_router(known_routes(control.tasks, door.events))
+    app.include_router(steer_routes(control.tasks, bodies))
+    app.include_router(event_routes(door.events))
+    app.include_router(queue_routes(control.queues, bodies))
     for aside in Aside:
-        app.include_router(aside_routes(aside, served.asides, bodies))
-    app.include_router(alias_routes(taking, served.tasks))
+        app.include_router(aside_routes(aside, control.asides, bodies))
+    app.include_router(alias_routes(taking, control.tasks))
     # The last one is asked first.
     app.add_middleware(TimedApp)
-    app.add_middleware(PacedApp, pace=served.pace)
+    app.add_middleware(PacedApp, pace=door.pace)
     app.add_middleware(Doorkeeper, listen=listen)
-    app.add_middleware(Gate, credentials=served.credentials, listen=listen)
+    app.add_middleware(Gate, credentials=door.credentials, listen=listen)
     return app
 
 
@@ -140,7 +141,7 @@ class ApiServer:
 
     def __init__(self, listen: str, served: Served) -> None:
         self._listen = listen
-        self._events = served.events
+        self._events = served.door.events
         self._app = make_app(served, listen)
         self._address = ("", 0)
         self.started = asyncio.Event()

@@ -7,9 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from webhook_runner.api.health import Readiness
-from webhook_runner.api.served import Served
+from webhook_runner.api.served import Door, Served
 from webhook_runner.api.server import ApiServer
 from webhook_runner.config.loader import Loaded
+from webhook_runner.engine.control import Control
 from webhook_runner.engine.queues import Queues
 from webhook_runner.errors import (
     ConfigError,
@@ -49,6 +50,8 @@ class Parts:
     store: Store
     dispatcher: Dispatcher
     queues: Queues
+    control: Control
+    door: Door
     observer: Observer
     metrics: MetricsObserver
     bell: Bell
@@ -86,7 +89,8 @@ class Daemon:
         """
         self._obey_signals()
         parts = self._parts
-        served = Served(self._readiness, parts.metrics.text, parts.queues.intake)
+        intake = parts.queues.intake
+        served = Served(self._readiness, parts.metrics.text, intake, parts.control, parts.door)
         api = ApiServer(self._settings.api.listen, served)
         loops = (
             self._parts.broker.run(),
@@ -97,6 +101,8 @@ class Daemon:
             self._follow(self._turned, self._pause_or_resume),
             self._follow(parts.bell.store_turned, parts.queues.heed_store),
             self._follow(self._parts.loss.noticed, self._judge_loss),
+            self._follow(parts.queues.steered, parts.queues.heed_steering),
+            parts.control.run(),
             self._parts.queues.start(),
             self._beat(),
         )
@@ -146,6 +152,7 @@ class Daemon:
         with suppress(TimeoutError):
             async with asyncio.timeout(HURRY_SECONDS if self._hurry.is_set() else limit + 5):
                 await parts.queues.intake.finish()
+                await parts.control.leave()
                 await parts.broker.drain()
         parts.observer.notice(DaemonStopped(interrupted))
 
