@@ -203,7 +203,9 @@ class EventHub:
         if isinstance(envelope, Envelope):
             fields |= {"id": envelope.task.id, "run": envelope.run, "queue": envelope.task.queue}
             fields |= {"state": state, "attempt": envelope.attempt}
-            task = (envelope.task.id, envelope.run, envelope.attempt)
+            # A record counts attempts when they begin, an envelope names the one that comes next.
+            has_begun = state is not None and (state is TaskState.RUNNING or state.is_final)
+            task = (envelope.task.id, envelope.run, envelope.attempt - (not has_begun))
         rest = {name: value for name, value in line.fields.items() if name != "task_id"}
         data = msgspec.json.encode(fields | rest, enc_hook=str)
         return Told(f"{self._era}-{self._number}", line.name, data, state, task)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import asdict
 from starlette.exceptions import HTTPException
 
 from webhook_runner.api.answers import Stream
@@ -12,6 +13,7 @@ from webhook_runner.api.events import EventHub, Gap, Told, Wish
 from webhook_runner.api.task_views import task_view
 from webhook_runner.engine.task_control import TaskControl
 from webhook_runner.errors import StoreUnavailableError, UnknownTaskError
+from webhook_runner.task.instant import rfc_3339
 from webhook_runner.task.record import TaskRecord
 from webhook_runner.task.state import TaskState
 
@@ -115,7 +117,9 @@ async def _now(control: TaskControl, task_id: str, seen: _Seen, *, whole: bool) 
         return b""  # for now, or for good: what happens here is told all the same
     if not seen.moves_to(record.run, record.attempt, record.state):
         return b""
-    return written("task.state", _encode(task_view(record, whole=whole)))
+    view = {"at": rfc_3339(record.changed_at)} | asdict(task_view(record, whole=whole))
+    del view["message"]
+    return written("task.state", _encode(view))
 
 
 def last_event_id(value: str | None) -> str:

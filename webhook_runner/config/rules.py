@@ -118,7 +118,8 @@ def _api(api: ApiSettings) -> Iterator[Finding]:
         if bool(token.hash) == bool(token.file):
             text = f'{basic_string(token.name)} needs either hash = "sha256:..." or file'
             yield Finding(("api", "tokens"), f"{text}; `webhook-runner token` prints one")
-    if api.listen and not api.tokens and not is_loopback(host_and_port(api.listen)[0]):
+    is_open = bool(api.listen) and not is_loopback(host_and_port(api.listen)[0])
+    if is_open and not api.tokens and not listen_problem(api.listen):
         yield Finding(
             ("api", "listen"),
             f"whoever reaches {api.listen} could queue and cancel tasks; add tokens, of which"
