@@ -12,11 +12,9 @@ from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dispatcher import ScriptedDispatcher
 from tests.fakes.observer import RecordingObserver
 from webhook_runner.engine.consumer import QueueConsumer
-from webhook_runner.engine.executor import Executor
-from webhook_runner.engine.intake import Intake
+from webhook_runner.engine.control import Control
 from webhook_runner.engine.journal import Journal
-from webhook_runner.engine.lane import Lane
-from webhook_runner.engine.reception import Reception
+from webhook_runner.engine.queues import Queues
 from webhook_runner.observe.fanout import Fanout
 from webhook_runner.ports import Store
 from webhook_runner.settings import QueueSettings, Settings
@@ -50,34 +48,25 @@ class World:
         self.broker = RecordingBroker(self.clock, told, counts=counts, recorded=recorded)
         self.dispatcher = ScriptedDispatcher()
         self.ids = count(1)
-        self.lanes = {
-            name: Lane(name, queue, self.settings.base_url, self.clock)
-            for name, queue in self.settings.queues.items()
-        }
-        reception = Reception(
+        self.engine = Queues(
             self.settings,
-            self.lanes,
-            self.clock,
-            told,
-            lambda: f"made-{next(self.ids)}",
-            has_store=self.store.state().kind != "none",
-        )
-        self.intake = Intake(reception, self.lanes, self.broker, self.store, told, self.clock)
-        self.executor = Executor(
-            self.lanes,
-            reception,
             self.broker,
             self.store,
             self.dispatcher,
             told,
             self.clock,
             lambda: u,
-            self.settings.max_total,
+            lambda: f"made-{next(self.ids)}",
         )
-        self.consumers = {
-            name: QueueConsumer(lane, self.executor, self.broker, self.clock)
-            for name, lane in self.lanes.items()
-        }
+        self.lanes = self.engine.lanes
+        self.intake = self.engine.intake
+        self.executor = self.engine._executor
+        self.consumers = self.engine.consumers
+        self.control = Control(
+            "me", self.engine, self.broker, self.store, told, self.clock, is_shared=False
+        )
+        self.broker.attend(self.control.hearing)
+        told.join(self.control.fellows)
         self.start = self.clock.now()
 
     @property

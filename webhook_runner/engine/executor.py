@@ -57,7 +57,6 @@ class Executor:
         clock: Clock,
         dice: Dice,
         max_total: int,
-        revocations: Revocations,
     ) -> None:
         self._lanes = lanes
         self._reception = reception
@@ -67,13 +66,13 @@ class Executor:
         self._observer = observer
         self._clock = clock
         self._dice = dice
-        self._revocations = revocations
         self._settlement = Settlement(broker, store, observer)
         self._duplicates = Duplicates(store, clock)
         self._redeliveries = self._duplicates.redeliveries
         self._succession = Succession()
         self._lineage = Lineage()
         self._pauses = Pauses()
+        self.revocations = Revocations()
         self.crowd = Crowd(max_total)
         self.inflight = InFlight(broker.is_lost)
         self.requests = 0
@@ -140,7 +139,7 @@ class Executor:
             return envelope, admission
         if not await self._duplicates.may_begin(envelope):
             return envelope, Drop("superfluous")
-        if self._revocations.of(envelope, delivery.message) is not None:
+        if self.revocations.of(envelope, delivery.message) is not None:
             return envelope, Release()  # it comes again, if it is not settled as cancelled
         passage.used = True
         return await self._attempt(run, envelope, passage.lane)
@@ -183,7 +182,7 @@ class Executor:
             redeliveries=delivery.redeliveries,
             counted=delivery.counted,
             paused_until=self._pauses.until(self._destination(envelope), now),
-            revoked=self._revocations.of(envelope, delivery.message),
+            revoked=self.revocations.of(envelope, delivery.message),
         )
         return admit(envelope, arrival, lane.settings, now)
 
@@ -246,7 +245,7 @@ class Executor:
             await self._settlement.reject(delivery, InvalidTaskError("internal_error", about))
 
     def _unless_revoked(self, run: Run, envelope: Envelope, verdict: Verdict) -> Verdict:
-        why = self._revocations.of(envelope, run.delivery.message)
+        why = self.revocations.of(envelope, run.delivery.message)
         if why is None:
             return verdict
         settings, now = self._lanes[envelope.task.queue].settings, self._clock.now()

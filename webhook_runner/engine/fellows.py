@@ -27,6 +27,8 @@ ACQUAINTED_SECONDS = 6.0
 PATIENCE = 2.0
 """Seconds that an answer is waited for."""
 
+GOODBYE_SECONDS = 1.0
+
 POST_SECONDS = 5.0
 """Seconds that the broker may take to keep a notice, or to pass a word on."""
 
@@ -165,7 +167,7 @@ class Fellows:
         """Tell that nothing more will be in hand here."""
         self._left = True
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._say(Goodbye(self._name))
 
     async def post(self, notices: Sequence[Notice]) -> None:

@@ -41,17 +41,10 @@ class Queues:
         self._observer = observer
         self._configure = configure
         self.reception = Reception(
-            settings,
-            self._lanes,
-            clock,
-            observer,
-            make_id,
-            has_store=store.state().kind != "none",
+            settings, self._lanes, clock, observer, make_id, has_store=store.state().kind != "none"
         )
         self.intake = Intake(self.reception, self._lanes, broker, store, observer, clock)
-        self.revocations = Revocations()
         self.steering = Steering()
-        self.steered = asyncio.Event()
         self._executor = Executor(
             self._lanes,
             self.reception,
@@ -62,7 +55,6 @@ class Queues:
             clock,
             dice,
             settings.max_total,
-            self.revocations,
         )
         self._held: set[Hold] = set()
         for name, queue in settings.queues.items():
@@ -79,6 +71,10 @@ class Queues:
     @property
     def inflight(self) -> InFlight:
         return self._executor.inflight
+
+    @property
+    def revocations(self) -> Revocations:
+        return self._executor.revocations
 
     @property
     def in_flight(self) -> int:
@@ -141,7 +137,7 @@ class Queues:
             consumer.lane.reconfigure(effective, settings.base_url)
             if steered.paused:
                 consumer.hold_back(Hold.STEERED)
-        self.steered.set()
+        self.steering.turned.set()
         self._observer.notice(QueueChanged(name, steered.paused, tuple(sorted(steered.limits))))
 
     async def heed_steering(self) -> None:

@@ -1,5 +1,6 @@
 """What operators have changed of queues at run time: on top of the file, until taken back."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,9 +41,13 @@ _UNTOUCHED = Steered()
 
 
 class Steering:
-    """How each queue is steered. A queue that is not configured is remembered all the same."""
+    """How each queue is steered. A queue that is not configured is remembered all the same.
+
+    ``turned`` is set when something has changed.
+    """
 
     def __init__(self) -> None:
+        self.turned = asyncio.Event()
         self._queues: dict[str, Steered] = {}
 
     def of(self, name: str) -> Steered:

@@ -7,24 +7,24 @@ from typing import TypeVar
 
 from webhook_runner.engine.fellows import Fellows
 from webhook_runner.engine.holdings import Said
+from webhook_runner.engine.hurry import Hurry
 from webhook_runner.engine.intake import Intake
-from webhook_runner.engine.revival import Revival, source_of
-from webhook_runner.engine.revocations import cancellations, supersession
+from webhook_runner.engine.revival import Revival
+from webhook_runner.engine.revocations import cancellations
 from webhook_runner.errors import (
     ConflictError,
     NoStoreError,
     StoreUnavailableError,
     UnknownTaskError,
 )
-from webhook_runner.policy.verdict import Errand, Revoked
+from webhook_runner.policy.verdict import Revoked
 from webhook_runner.ports import Clock, Observer, Store
-from webhook_runner.task.event import TaskAccepted, TaskForwarded
+from webhook_runner.task.event import TaskAccepted
 from webhook_runner.task.model import Envelope, Task
 from webhook_runner.task.progress import is_id
 from webhook_runner.task.record import (
     Attempt,
     Change,
-    Claim,
     Stage,
     TaskPage,
     TaskQuery,
@@ -37,10 +37,6 @@ from webhook_runner.task.state import TaskState
 BATCH = 1000
 """So many tasks are asked about at once."""
 
-SOON = 2.0
-"""A task that is due within so many seconds is not called any earlier."""
-
-HURRY_CLAIM_SECONDS = 60.0
 _AT_ONCE = 50  # so many questions to the store
 
 T = TypeVar("T")
@@ -77,6 +73,7 @@ class TaskControl:
         self._revival = revival
         self._observer = observer
         self._clock = clock
+        self._hurry = Hurry(store, fellows, intake, revival, observer, clock)
         self._has_store = store.state().kind != "none"
 
     async def find(self, task_id: str, run: int | None = None) -> TaskRecord:
@@ -157,22 +154,8 @@ class TaskControl:
 
         """
         record = await self.find(task_id)
-        self._check_waits(record)
-        if record.due_at - self._clock.now() <= SOON:
-            return record
-        envelope = self._revival.hurried(record)
-        key = f"hurry {record.id} {record.run} {envelope.gen}"
-        await self._claim(key, envelope)
-        try:
-            await self._check_waits_still(record)
-            await self._intake.keep(envelope)
-        except BaseException:
-            await self._store.drop_claim(key, record.run)
-            raise
-        self._observer.notice(TaskForwarded(envelope, Errand.HURRIED))
-        now, gen = self._clock.now(), gen_of(record.seq)
-        await self._fellows.post([supersession(record.id, record.run, gen, now)])
-        await self._store.kept()
+        if await self._hurry.call(record):
+            await self._store.kept()
         return await self.find(task_id)
 
     async def replay(self, task_id: str) -> Envelope:
@@ -259,32 +242,6 @@ class TaskControl:
             return CancelState.CANCELLED
         return _has_ended(after) if after.state.is_final else CancelState.REQUESTED
 
-    async def _claim(self, key: str, envelope: Envelope) -> None:
-        """See to it that a copy is called early by one only. Raises ConflictError."""
-        now = self._clock.now()
-        fingerprint = envelope.task.fingerprint
-        until = now + HURRY_CLAIM_SECONDS
-        claim = Claim(key, envelope.task.id, envelope.run, fingerprint, now, until)
-        if not (await self._store.claim(claim)).is_new:
-            raise ConflictError(f"task {envelope.task.id} was called a moment ago")
-
-    def _check_waits(self, record: TaskRecord) -> None:
-        if record.state is not TaskState.SCHEDULED:
-            text = f"task {record.id} is {record.state}; only one that is scheduled can be called"
-            raise ConflictError(text)
-        if not gen_of(record.seq):
-            raise ConflictError(f"task {record.id} is in hand, and due in a moment")
-        source_of(record)
-
-    async def _check_waits_still(self, record: TaskRecord) -> None:
-        """Raise ConflictError when somebody has it, or may have."""
-        said = (await self._fellows.ask([record.id]))[record.id]
-        if said is Said.UNSURE:
-            raise ConflictError(f"not every daemon has said that task {record.id} only waits")
-        after = await self._store.find(record.id)
-        if said is not Said.ABSENT or after is None or after.seq != record.seq:
-            raise ConflictError(f"task {record.id} is in hand, and no longer only waits")
-
     def _need_store(self) -> None:
         if not self._has_store:
             raise NoStoreError("what became of tasks is kept in a store: set [store] url")
@@ -310,8 +267,9 @@ def _envelope_of(record: TaskRecord) -> Envelope:
         due_at=record.due_at,
         kind=record.kind,
         run=record.run,
-        attempt=max(record.attempt, 1),
+        attempt=record.attempt + 1,
         gen=gen_of(record.seq),
+        first_attempt_at=record.started_at,
         origin=record.origin,
         last_status=record.last_status,
         last_error=record.last_error,

@@ -77,37 +77,31 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     recorded = store.state().kind != "none"
     if recorded:
         observer.join(Journal(store, clock))
-    room = _broker(settings, clock, observer, recorded=recorded)
+    broker = _broker(settings, clock, observer, recorded=recorded)
     http = HttpDispatcher(settings.egress, client=settings.performance.http)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
 
     metrics.watch(
         "scheduled",
         "Tasks that wait for their time, as of a moment ago.",
-        room.scheduled,
+        broker.scheduled,
     )
-    adopt = _adopter(redaction, extending, door, metrics, http)
+    adopt = _adopter(redaction, extending, door, metrics)
     adopt(settings)
-    broker, store, dispatcher = _armed(room, store, extending)
+    armed, store, dispatcher = _armed(broker, store, extending)
     queues = Queues(
-        settings, broker, store, dispatcher, observer, clock, dice(), task_id, http.configure
+        settings, armed, store, dispatcher, observer, clock, dice(), task_id, http.configure
     )
-    is_shared = not settings.queue_file
-    control = Control(task_id(), queues, room, store, observer, clock, is_shared=is_shared)
-    room.attend(control.hearing)
+    control = _control(settings, queues, broker, store, observer, clock)
     parts = Parts(
-        broker, store, dispatcher, queues, control, door, observer, metrics, bell, loss, Notifier()
+        armed, store, dispatcher, queues, control, door, observer, metrics, bell, loss, Notifier()
     )
     _introduce(loaded, observer)
     return Daemon(settings, parts, reread, adopt)
 
 
 def _adopter(
-    redaction: Redaction,
-    extending: ExtendingDispatcher,
-    door: Door,
-    metrics: MetricsObserver,
-    http: HttpDispatcher,
+    redaction: Redaction, extending: ExtendingDispatcher, door: Door, metrics: MetricsObserver
 ) -> Callable[[Settings], None]:
     """Return what tells the edges of settings; it raises ConfigError."""
 
@@ -116,8 +110,6 @@ def _adopter(
         extending.adopt(load_extensions(fresh.queues))
         door.adopt(fresh.api)
         metrics.set_queues(fresh.queues)
-        for name, queue in fresh.queues.items():
-            http.configure(name, queue.concurrency)
 
     return adopt
 
@@ -134,6 +126,16 @@ def _broker(settings: Settings, clock: Clock, observer: Observer, *, recorded: b
         return EmbeddedBroker(settings.queue_file, clock, observer, recorded=recorded)
     queues = tuple(settings.queues)
     return RabbitBroker(settings.broker, settings.servers, queues, clock, observer)
+
+
+def _control(
+    settings: Settings, queues: Queues, broker: Room, store: Store, observer: Fanout, clock: Clock
+) -> Control:
+    shared = not settings.queue_file
+    control = Control(task_id(), queues, broker, store, observer, clock, is_shared=shared)
+    broker.attend(control.hearing)
+    observer.join(control.fellows)
+    return control
 
 
 def _introduce(loaded: Loaded, observer: Fanout) -> None:

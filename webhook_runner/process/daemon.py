@@ -100,9 +100,9 @@ class Daemon:
             self._follow(self._reload, self._apply_reload),
             self._follow(self._turned, self._pause_or_resume),
             self._follow(parts.bell.store_turned, parts.queues.heed_store),
-            self._follow(self._parts.loss.noticed, self._judge_loss),
-            self._follow(parts.queues.steered, parts.queues.heed_steering),
+            self._follow(parts.queues.steering.turned, parts.queues.heed_steering),
             parts.control.run(),
+            self._follow(self._parts.loss.noticed, self._judge_loss),
             self._parts.queues.start(),
             self._beat(),
         )
@@ -152,7 +152,8 @@ class Daemon:
         with suppress(TimeoutError):
             async with asyncio.timeout(HURRY_SECONDS if self._hurry.is_set() else limit + 5):
                 await parts.queues.intake.finish()
-                await parts.control.leave()
+                if parts.broker.state().connected:
+                    await parts.control.leave()
                 await parts.broker.drain()
         parts.observer.notice(DaemonStopped(interrupted))
 
