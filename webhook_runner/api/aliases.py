@@ -46,8 +46,12 @@ def named(body: bytes, task_id: str) -> bytes:
 def alias_routes(taking: Taking, control: TaskControl) -> APIRouter:
     """Return the routes that taskqueue named in its time."""
     router = APIRouter(prefix="/tasks/push", tags=["taskqueue"])
-    known = Known(control)
+    _add_taking(router, taking)
+    _add_the_rest(router, control)
+    return router
 
+
+def _add_taking(router: APIRouter, taking: Taking) -> None:
     @router.api_route(
         "/", methods=["POST"], openapi_extra=POST_TASKS, responses=TAKEN, name="push_tasks"
     )
@@ -58,11 +62,6 @@ def alias_routes(taking: Taking, control: TaskControl) -> APIRouter:
         """Do what POST /v1/tasks does."""
         return await taking.take(request)
 
-    @router.get("/", response_class=Response, responses=LISTED)
-    async def pushed_tasks(request: Request, wanted: Annotated[TaskListing, Query()]) -> Response:
-        """Do what GET /v1/tasks does."""
-        return await known.page(request, wanted)
-
     @router.api_route(
         "/{task_id}", methods=["POST"], openapi_extra=PUT_TASK, responses=TAKEN, name="push_task"
     )
@@ -72,6 +71,15 @@ def alias_routes(taking: Taking, control: TaskControl) -> APIRouter:
     async def push_task(request: Request, task_id: TaskId) -> Response:
         """Take one task under the id of the path."""
         return await taking.take(request, lambda body: named(body, task_id))
+
+
+def _add_the_rest(router: APIRouter, control: TaskControl) -> None:
+    known = Known(control)
+
+    @router.get("/", response_class=Response, responses=LISTED)
+    async def pushed_tasks(request: Request, wanted: Annotated[TaskListing, Query()]) -> Response:
+        """Do what GET /v1/tasks does."""
+        return await known.page(request, wanted)
 
     @router.get("/{task_id}", response_class=Response, responses=SHOWN)
     async def pushed_task(
@@ -86,5 +94,3 @@ def alias_routes(taking: Taking, control: TaskControl) -> APIRouter:
     ) -> Response:
         """Do what DELETE /v1/tasks/{task_id} does."""
         return await cancel(control, task_id, wanted)
-
-    return router

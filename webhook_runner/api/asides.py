@@ -107,6 +107,15 @@ def _rate(text: str | None) -> float | None:
         raise InvalidTaskError("out_of_range", str(error), "rate") from None
 
 
+def _edit(wish: ReplayWish) -> bytes | None:
+    edit = bytes(wish.edit)
+    if edit in {b"", b"null"}:
+        return None
+    if not edit.startswith(b"{"):
+        raise InvalidTaskError("wrong_type", "must be an object or null", "edit")
+    return edit
+
+
 class _Tally:
     """How a replay goes."""
 
@@ -130,25 +139,25 @@ def aside_routes(aside: Aside, control: AsideControl, bodies: Bodies) -> APIRout
     router = APIRouter(prefix=f"/v1/queues/{{queue}}/{aside}", tags=[aside])
     word = aside.value
     _add_looking(router, aside, control, word)
+    _add_showing(router, aside, control, word)
     _add_dropping(router, aside, control, word)
+    _add_replaying(router, aside, control, bodies)
+    return router
 
+
+def _add_replaying(router: APIRouter, aside: Aside, control: AsideControl, bodies: Bodies) -> None:
     @router.post(
         "/replay",
         response_class=Response,
         responses=answers({200: NDJSON_TYPE}, 400, 404, 408, 413, 415, 422),
         openapi_extra=body_of(ReplayWish),
-        name=f"replay_{word}",
+        name=f"replay_{aside}",
     )
     async def replay(request: Request, queue: QueueName) -> Response:
         """Make tasks of those that fit: a line for each as it goes, then how many it were."""
         wish = await bodies.read_as(request, _WISH, MOST_BYTES)
         wanted = filter_in(wish)
         _check_meant(wanted, everything=wish.all)
-        edit = bytes(wish.edit)
-        if edit == b"null":
-            edit = b""
-        elif edit and not edit.startswith(b"{"):
-            raise InvalidTaskError("wrong_type", "must be an object or null", "edit")
         tally = _Tally(dry_run=wish.dry_run)
         source = control.replay(
             aside,
@@ -156,12 +165,10 @@ def aside_routes(aside: Aside, control: AsideControl, bodies: Bodies) -> APIRout
             wanted,
             rate=_rate(wish.rate),
             dry_run=wish.dry_run,
-            edit=edit or None,
+            edit=_edit(wish),
             to_queue=wish.queue,
         )
         return await lines(source, tally.line, tally.end)
-
-    return router
 
 
 def _add_looking(router: APIRouter, aside: Aside, control: AsideControl, word: str) -> None:
@@ -200,6 +207,8 @@ def _add_looking(router: APIRouter, aside: Aside, control: AsideControl, word: s
         source = control.export(aside, queue, filter_of(wanted))
         return await lines(source, lambda each: aside_item(each, whole=True, shown=True))
 
+
+def _add_showing(router: APIRouter, aside: Aside, control: AsideControl, word: str) -> None:
     @router.get(
         "/{letter}",
         response_class=Response,

@@ -68,8 +68,12 @@ class Bodies:
                 raise InvalidTaskError("not_json", f"the body is no JSON: {error}") from None
 
     @asynccontextmanager
-    async def read(self, request: Request, most_for_one: int) -> AsyncIterator[bytes]:
+    async def read(
+        self, request: Request, most_for_one: int, setting: str = ""
+    ) -> AsyncIterator[bytes]:
         """Give the body of ``request``; one that is no array has ``most_for_one`` bytes.
+
+        ``setting`` names what says so.
 
         Raises:
             HTTPException: it is no JSON by its headers (415), too large (413), too slow (408), or
@@ -83,7 +87,7 @@ class Bodies:
                 async for chunk in request.stream():
                     body += chunk
                     self._in_hand += len(chunk)
-                    self._check_size(body, most_for_one)
+                    self._check_size(body, most_for_one, setting)
         except TimeoutError:
             self._in_hand -= len(body)
             raise HTTPException(408, f"no whole body within {BODY_SECONDS:g} s") from None
@@ -95,11 +99,12 @@ class Bodies:
         finally:
             self._in_hand -= len(body)
 
-    def _check_size(self, body: bytearray, most_for_one: int) -> None:
+    def _check_size(self, body: bytearray, most_for_one: int, setting: str) -> None:
         if self._in_hand > IN_HAND_BYTES:
             raise HTTPException(503, "too much is being sent at once; come again")
         if len(body) > most_for_one and not is_array(body):
-            raise HTTPException(413, f"at most {most_for_one} bytes are read here")
+            said = f"{setting} = {most_for_one}" if setting else str(most_for_one)
+            raise HTTPException(413, f"at most {said} bytes are read here")
         if len(body) > MOST_BYTES:
             raise HTTPException(413, _TOO_LARGE)
 

@@ -1,12 +1,13 @@
 """Errors of the HTTP API as problem documents (RFC 9457): one table, one shape."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Route
 
 from webhook_runner.errors import (
     BrokerUnavailableError,
@@ -104,7 +105,19 @@ async def _http_problem(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
         detail = f"there is nothing at {request.url.path}; see /openapi.json"
     content = document(error.status_code, detail, request.url.path)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return answer_problem(content, {"Allow": ", ".join(sorted(_allowed(request)))})
     return answer_problem(content, error.headers)
+
+
+def _allowed(request: Request) -> set[str]:
+    """Return the methods of all routes of a path: the framework names those of one."""
+    routes: Iterable[BaseRoute] = request.app.state.routes
+    found: set[str] = set()
+    for route in routes:
+        if isinstance(route, Route) and route.path_regex.match(request.scope["path"]):
+            found |= route.methods or set()
+    return found
 
 
 async def _parameter_problem(request: Request, error: Exception) -> Response:
@@ -124,8 +137,12 @@ def _bad_parameter(found: Mapping[str, object]) -> dict[str, str]:
     return {"field": ".".join(names)[:100], "reason": kind, "detail": words}
 
 
-def answer_with_problems(app: FastAPI) -> None:
-    """Make every error that the application answers a problem document."""
+def answer_with_problems(app: FastAPI, routes: Iterable[BaseRoute]) -> None:
+    """Make every error that the application answers a problem document.
+
+    ``routes`` are all it has: a wrong method is told the right ones.
+    """
+    app.state.routes = tuple(routes)
     app.add_exception_handler(HTTPException, _http_problem)
     app.add_exception_handler(RequestValidationError, _parameter_problem)
     for kind in OUR_ERRORS:

@@ -30,7 +30,13 @@ _ONE = answers({200: QueueBody}, 404, 422)
 def queue_routes(control: QueueControl, bodies: Bodies) -> APIRouter:
     """Return the routes of queues; none needs a store."""
     router = APIRouter(prefix="/v1/queues", tags=["queues"])
+    _add_looking(router, control)
+    _add_pausing(router, control)
+    _add_changing(router, control, bodies)
+    return router
 
+
+def _add_looking(router: APIRouter, control: QueueControl) -> None:
     @router.get("", response_class=Response, responses=answers({200: QueueList}))
     async def list_queues() -> Response:
         """List all queues."""
@@ -41,6 +47,8 @@ def queue_routes(control: QueueControl, bodies: Bodies) -> APIRouter:
         """Tell how a queue is."""
         return as_json(queue_body(await control.queue(queue)))
 
+
+def _add_pausing(router: APIRouter, control: QueueControl) -> None:
     @router.post("/{queue}/pause", response_class=Response, responses=_ONE)
     async def pause_queue(queue: QueueName) -> Response:
         """Start nothing more of a queue, on all daemons, until it is resumed."""
@@ -51,6 +59,8 @@ def queue_routes(control: QueueControl, bodies: Bodies) -> APIRouter:
         """Let a queue go on."""
         return as_json(queue_body(await control.resume(queue)))
 
+
+def _add_changing(router: APIRouter, control: QueueControl, bodies: Bodies) -> None:
     @router.patch(
         "/{queue}",
         response_class=Response,
@@ -73,5 +83,3 @@ def queue_routes(control: QueueControl, bodies: Bodies) -> APIRouter:
         """Remove every task that is ready; what is in hand is finished."""
         purged = await control.purge(queue, scheduled=wanted.scheduled)
         return as_json(PurgedBody(purged.ready, purged.scheduled))
-
-    return router

@@ -203,7 +203,7 @@ TAKEN: Answers = {
         "content": {"application/json": {"schema": _KEPT}},
         "links": _links(),
     },
-    **{status: problem_answer(status) for status in (400, 401, 403, 408, 415, 429)},
+    **{status: problem_answer(status) for status in (400, 401, 403, 408, 415, 429, 501)},
     409: _problem_or_results(409, "A task of this id was taken before, with other content."),
     413: problem_answer(413, f"More than max_message_bytes, or {MOST_BYTES} bytes for an array."),
     422: _problem_or_results(422, "The task breaks a rule; of an array, every one does."),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from webhook_runner import __version__
 from webhook_runner.api.aliases import alias_routes
@@ -58,6 +58,20 @@ class _Api(FastAPI):
         return super().openapi()
 
 
+def _routers(served: Served) -> Iterator[APIRouter]:
+    control, bodies = served.control, Bodies()
+    taking = Taking(served.intake, bodies)
+    yield health_routes(served.readiness, served.metrics)
+    yield task_routes(taking)
+    yield known_routes(control.tasks, served.door.events)
+    yield steer_routes(control.tasks, bodies)
+    yield event_routes(served.door.events)
+    yield queue_routes(control.queues, bodies)
+    for aside in Aside:
+        yield aside_routes(aside, control.asides, bodies)
+    yield alias_routes(taking, control.tasks)
+
+
 def make_app(served: Served, listen: str) -> FastAPI:
     """Return the application; ``listen`` says under which names it may be asked."""
     app = _Api(
@@ -68,19 +82,13 @@ def make_app(served: Served, listen: str) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
-    answer_with_problems(app)
-    bodies = Bodies()
-    taking = Taking(served.intake, bodies)
-    control, door = served.control, served.door
-    app.include_router(health_routes(served.readiness, served.metrics))
-    app.include_router(task_routes(taking))
-    app.include_router(known_routes(control.tasks, door.events))
-    app.include_router(steer_routes(control.tasks, bodies))
-    app.include_router(event_routes(door.events))
-    app.include_router(queue_routes(control.queues, bodies))
-    for aside in Aside:
-        app.include_router(aside_routes(aside, control.asides, bodies))
-    app.include_router(alias_routes(taking, control.tasks))
+    routers = tuple(_routers(served))
+    for router in routers:
+        app.include_router(router)
+    answer_with_problems(
+        app, [*app.router.routes, *(route for router in routers for route in router.routes)]
+    )
+    door = served.door
     # The last one is asked first.
     app.add_middleware(TimedApp)
     app.add_middleware(PacedApp, pace=door.pace)

@@ -77,7 +77,12 @@ async def cancel_many(control: TaskControl, wanted: CancelMany, path: str) -> Re
 def steer_routes(control: TaskControl, bodies: Bodies) -> APIRouter:
     """Return the routes that change what becomes of tasks."""
     router = APIRouter(prefix="/v1", tags=["tasks"])
+    _add_cancelling(router, control, bodies)
+    _add_running(router, control)
+    return router
 
+
+def _add_cancelling(router: APIRouter, control: TaskControl, bodies: Bodies) -> None:
     @router.delete("/tasks/{task_id}", response_class=Response, responses=CANCELLED)
     async def cancel_task(task_id: TaskId, wanted: Annotated[Cancelling, Query()]) -> Response:
         """Call a task off, wherever it waits or runs."""
@@ -94,6 +99,8 @@ def steer_routes(control: TaskControl, bodies: Bodies) -> APIRouter:
         wanted = await bodies.read_as(request, _MANY, 2 * WISH_BYTES)
         return await cancel_many(control, wanted, request.url.path)
 
+
+def _add_running(router: APIRouter, control: TaskControl) -> None:
     @router.post(
         "/tasks/{task_id}/run",
         status_code=202,
@@ -115,5 +122,3 @@ def steer_routes(control: TaskControl, bodies: Bodies) -> APIRouter:
         """Run again what has ended, as a new run of the same id."""
         envelope = await control.replay(task_id)
         return as_json(NewRun(envelope.task.id, envelope.run, envelope.task.queue), 202)
-
-    return router

@@ -39,7 +39,8 @@ class Taking:
 
         """
         key = _key(request)
-        async with self._bodies.read(request, self._intake.max_message_bytes) as body:
+        most = self._intake.max_message_bytes
+        async with self._bodies.read(request, most, "max_message_bytes") as body:
             if is_array(body) and named is None:
                 return _answer_many(await self._accept_many(request, split(body), key))
             one = body if named is None else named(body)

@@ -89,9 +89,7 @@ class Daemon:
         """
         self._obey_signals()
         parts = self._parts
-        intake = parts.queues.intake
-        served = Served(self._readiness, parts.metrics.text, intake, parts.control, parts.door)
-        api = ApiServer(self._settings.api.listen, served)
+        api = ApiServer(self._settings.api.listen, self._served())
         loops = (
             self._parts.broker.run(),
             self._parts.store.run(),
@@ -127,6 +125,10 @@ class Daemon:
             await asyncio.gather(*running, stopping, return_exceptions=True)
             await self._close()
         return NO_BROKER if self._why else OK
+
+    def _served(self) -> Served:
+        parts, intake = self._parts, self._parts.queues.intake
+        return Served(self._readiness, parts.metrics.text, intake, parts.control, parts.door)
 
     async def _until_stopped(
         self, running: set[asyncio.Task[None]], stopping: asyncio.Task[bool]
