@@ -8,11 +8,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
 from bench.rate import OTHERS_CPU, Pace, already_queued, by_api
+from tests.parts.postgresql import HOW_TO_GET_ONE, obtain_server, own_schema
 
 MOST_LOST = 0.25
 WAYS: Mapping[str, Callable[[Path, int, str], Pace]] = {
@@ -23,21 +24,26 @@ Found = dict[tuple[str, str], list[Pace]]
 
 
 @contextmanager
-def stores(directory: Path) -> Iterator[dict[str, Callable[[Path], str]]]:
+def stores() -> Iterator[Mapping[str, Callable[[Path], str]]]:
     """Name the store of a run by its directory; a PostgreSQL server runs meanwhile."""
-    with ExitStack() as servers:
-        url = servers.enter_context(postgresql(directory))
-        yield {
-            "none": lambda _: "none",
-            "sqlite": lambda place: f"sqlite:{place}/state.db",
-            "postgresql": lambda _: url,
-        }
+    server = obtain_server()
+    if server is None:
+        raise SystemExit(HOW_TO_GET_ONE)
+    try:
+        with own_schema(server.url) as url:
+            yield {
+                "none": lambda _: "none",
+                "sqlite": lambda place: f"sqlite:{place}/state.db",
+                "postgresql": lambda _: url,
+            }
+    finally:
+        server.close()
 
 
 def measure(directory: Path, tasks: int, runs: int) -> Found:
     """Measure all in turn, so that what disturbs one run does not disturb one store only."""
     found: Found = {}
-    with stores(directory) as named:
+    with stores() as named:
         os.sched_setaffinity(0, {OTHERS_CPU})
         for number in range(runs):
             for way, carry in WAYS.items():

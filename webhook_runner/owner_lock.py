@@ -6,6 +6,8 @@ from multiprocessing import current_process
 from pathlib import Path
 from typing import IO, Self
 
+_LOCKS = Path("/proc/locks")
+
 
 class TakenError(Exception):
     """Another process has the file; its text is that one's pid, or "" when it is not known."""
@@ -55,6 +57,22 @@ class OwnerLock:
         # The lock holds without the name too, as on a full disk.
         with suppress(OSError):
             self._file.write(b"%-20d" % (current_process().pid or 0))
+
+
+def owner_of(path: Path) -> str:
+    """Return the pid of the process that has a file, by the kernel's list (proc(5)); "" for none.
+
+    To try the lock would be to keep a daemon out that starts just then. Raises OSError.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    if not lock.exists() or not _LOCKS.exists():
+        return ""
+    inode = str(lock.stat().st_ino)
+    for line in _LOCKS.read_text().splitlines():
+        words = line.split()
+        if "FLOCK" in words and words[-3].rpartition(":")[2] == inode:
+            return words[-4]
+    return ""
 
 
 def _opened(path: Path) -> IO[bytes]:

@@ -35,25 +35,14 @@ async def lasting(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
         yield opened
 
 
-@pytest.fixture(params=[each for each in RIGS if each.id in STEERED])
-async def steered(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
-    """A rig that is a board and a shelf too."""
-    open_rig: Open = request.param
-    async with open_rig(request) as opened:
-        yield opened
-
-
-@pytest.fixture(params=[each for each in LASTING if each.id in STEERED])
-async def lasting_steered(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
-    """A rig that is a board and a shelf too, and outlives its connection."""
-    open_rig: Open = request.param
-    async with open_rig(request) as opened:
-        yield opened
-
-
 StoreUrl = Callable[[pytest.FixtureRequest], str]
 LASTING_STORES = [
     pytest.param(lambda request: sqlite_url(request.getfixturevalue("tmp_path")), id="sqlite"),
+    pytest.param(
+        lambda request: request.getfixturevalue("postgresql_url"),
+        id="postgresql",
+        marks=pytest.mark.postgresql,
+    ),
 ]
 STORES = [*LASTING_STORES, pytest.param(lambda _: "sqlite::memory:", id="memory")]
 
@@ -71,3 +60,19 @@ def store_url(request: pytest.FixtureRequest) -> str:
     """Where a store that is empty can be opened, again and again."""
     url: StoreUrl = request.param
     return url(request)
+
+
+@pytest.fixture(params=[each for each in RIGS if each.id in STEERED])
+async def steered(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    """A rig that is a board and a shelf too."""
+    open_rig: Open = request.param
+    async with open_rig(request) as opened:
+        yield opened
+
+
+@pytest.fixture(params=[each for each in LASTING if each.id in STEERED])
+async def lasting_steered(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    """A rig that is a board and a shelf too, and outlives its connection."""
+    open_rig: Open = request.param
+    async with open_rig(request) as opened:
+        yield opened

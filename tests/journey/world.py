@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.fakes.broker import RecordingBroker
 from tests.fakes.clock import FakeClock, settle
@@ -17,10 +17,11 @@ from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.queues import Queues
 from webhook_runner.observe.fanout import Fanout
 from webhook_runner.ports import Store
-from webhook_runner.settings import QueueSettings, Settings
+from webhook_runner.settings import QueueSettings, Settings, StoreSettings
 from webhook_runner.store.open_store import NONE, make_store
 from webhook_runner.task.model import Message
 
+T = TypeVar("T")
 BASE = "http://app.test"
 
 
@@ -34,9 +35,10 @@ class World:
         counts: bool = True,
         u: float = 0.0,
         store: str = NONE,
+        payloads: bool = True,
         **settings: Any,
     ) -> None:
-        settings = {"base_url": BASE, **settings}
+        settings = {"base_url": BASE, "store": StoreSettings(payloads=payloads), **settings}
         self.settings = Settings(queues=queues or {"default": QueueSettings()}, **settings)
         self.clock = FakeClock()
         self.observer = RecordingObserver()
@@ -79,6 +81,9 @@ class World:
         source = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
         self.broker.submit(to or next(iter(self.lanes)), Message(source, **properties))
         return source
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        return asyncio.ensure_future(work)
 
     async def settle(self) -> None:
         await settle()
@@ -124,3 +129,23 @@ async def running(world: World) -> AsyncIterator[World]:
             for consumer in world.consumers.values():
                 await consumer.stop()
                 await consumer.interrupt()
+
+
+@asynccontextmanager
+async def steered(world: World) -> AsyncIterator[World]:
+    """Let the daemon keep company, and do what it is told of its queues."""
+
+    async def heed() -> None:
+        while True:
+            await world.engine.steering.turned.wait()
+            world.engine.steering.turned.clear()
+            await world.engine.heed_steering()
+
+    parts = [asyncio.create_task(each) for each in (world.control.run(), heed())]
+    await settle()
+    try:
+        yield world
+    finally:
+        for part in parts:
+            part.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)

@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "check-config": ("webhook_runner.cli.check", "Check the configuration, or print it."),
     "config": ("webhook_runner.cli.configuration", "Convert an old file, print an example."),
     "send": ("webhook_runner.cli.send", "Send tasks to a queue."),
+    "doctor": ("webhook_runner.cli.doctor", "Look for what keeps it from working."),
     "salvage": ("webhook_runner.cli.salvage", "Save what can be read of a damaged queue file."),
     "simulate": ("webhook_runner.cli.simulate", "Show when a failing task would be retried."),
     "topology": ("webhook_runner.cli.topology", "Print RabbitMQ definitions."),

@@ -1,9 +1,10 @@
 """What this daemon has in hand of the tasks that somebody asks about; and cutting it off."""
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from enum import Enum
 
-from webhook_runner.engine.inflight import InFlight, Run
+from webhook_runner.engine.inflight import REMEMBERED, InFlight, Run
 from webhook_runner.engine.lane import Lanes
 from webhook_runner.engine.revocations import Revocations
 from webhook_runner.policy.verdict import Cancel, Complete, Drop, Expire, Fail, Revoked
@@ -33,6 +34,7 @@ class Holdings:
         self._inflight = inflight
         self._revocations = revocations
         self._lanes = lanes
+        self._found: OrderedDict[str, tuple[Run, ...]] = OrderedDict()
 
     def recall(self, notice: Notice) -> None:
         """Take a revocation, and cut off what runs of a cancelled task, if its queue wants that.
@@ -41,7 +43,10 @@ class Holdings:
             msgspec.MsgspecError: the notice cannot be read.
 
         """
-        for run in self._inflight.of(self._revocations.recall(notice)):
+        name = self._revocations.recall(notice)
+        runs = self._inflight.of(name)
+        self._remember(name, runs)
+        for run in runs:
             lane = self._lanes[run.envelope.task.queue]
             if lane.settings.cancel_running == "abort" and self._is_cancelled(run):
                 run.cut_off()
@@ -51,7 +56,7 @@ class Holdings:
         said: dict[str, Said] = {}
         pending: list[Run] = []
         for name in ids:
-            for run in self._inflight.of(name):
+            for run in {*self._inflight.of(name), *self._found.get(name, ())}:
                 self.add(said, run)
                 if said[name] is Said.RUNNING:
                     pending.append(run)
@@ -61,6 +66,14 @@ class Holdings:
         """Say of the task of ``run`` what this one says, unless more was said already."""
         name, word = run.name, self._of(run)
         said[name] = max(said.get(name, word), word, key=lambda each: each.value)
+
+    def _remember(self, name: str, runs: tuple[Run, ...]) -> None:
+        """Know what a revocation has met: it may have ended before anybody asks."""
+        self._found.pop(name, None)
+        if runs:
+            self._found[name] = runs
+            if len(self._found) > REMEMBERED:
+                self._found.popitem(last=False)
 
     def _of(self, run: Run) -> Said:
         match run.verdict:

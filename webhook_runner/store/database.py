@@ -54,4 +54,7 @@ class Database(Protocol):
     def finished(self, before: float, after: TaskRecord | None, most: int) -> list[TaskRecord]:
         """Return runs that ended before a time, in the order of their end, after another."""
 
+    def hang_up(self) -> None:
+        """End what is under way, from any thread, when it takes too long."""
+
     def close(self) -> None: ...

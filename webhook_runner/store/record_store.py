@@ -13,6 +13,7 @@ from webhook_runner.settings import StoreSettings
 from webhook_runner.store.database import Database, TroubleError
 from webhook_runner.store.export import line_of
 from webhook_runner.store.ledger import Ledger
+from webhook_runner.store.text import plain
 from webhook_runner.store.work import DropClaim, KeepClaim
 from webhook_runner.task.record import (
     Attempt,
@@ -78,10 +79,10 @@ class RecordStore:
         return bool(await self._ledger.ask(change))
 
     async def find(self, task_id: str, run: int | None = None) -> TaskRecord | None:
-        return await self._question(lambda: self._database.find(task_id, run))
+        return await self._question(lambda: self._database.find(plain(task_id), run))
 
     async def attempts(self, task_id: str, run: int) -> list[Attempt]:
-        return await self._question(lambda: self._database.attempts(task_id, run))
+        return await self._question(lambda: self._database.attempts(plain(task_id), run))
 
     async def tasks(self, query: TaskQuery) -> TaskPage:
         return await self._question(lambda: self._database.tasks(query))

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from webhook_runner.store.cursor import Mark, read_cursor
 from webhook_runner.store.row import FINAL
+from webhook_runner.store.text import plain
 from webhook_runner.task.model import Kind
 from webhook_runner.task.record import (
     QueueCount,
@@ -115,7 +116,7 @@ def _where(query: TaskQuery, mark: Mark | None, wanted: list[str]) -> tuple[str,
     parameters: list[object] = []
     clauses = list(wanted)
     for clause, value in (
-        ("queue = ?", query.queue or None),
+        ("queue = ?", plain(query.queue) or None),
         ("created_at >= ?", query.since),
         ("created_at < ?", query.until),
     ):
@@ -124,7 +125,7 @@ def _where(query: TaskQuery, mark: Mark | None, wanted: list[str]) -> tuple[str,
             parameters.append(value)
     if mark is not None:
         clauses += ["created_at <= ?", _BEFORE]
-        at, name = mark.created_at, mark.id
+        at, name = mark.created_at, plain(mark.id)
         parameters += [at, at, at, name, name, mark.run]
     return f"WHERE {' AND '.join(clauses)}" if clauses else "", parameters
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from webhook_runner.store.row import FINAL, row_of
+from webhook_runner.store.text import plain
 from webhook_runner.task.record import Attempt, Change, Claim, Entry, Holder, RollbackEnded
 from webhook_runner.task.record import TaskRecord as Row
 
@@ -97,7 +98,7 @@ def cleaned(item: Item) -> Item:
 
 def _clean(value: object) -> object:
     if isinstance(value, str):
-        text = value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+        text = plain(value)
         return value if text == value else text
     if isinstance(value, dict):
         return {_clean(name): _clean(inner) for name, inner in value.items()}

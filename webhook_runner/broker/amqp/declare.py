@@ -161,7 +161,7 @@ class Declarer:
         self._observer.notice(
             Warned(
                 about=f"queue {name} differs",
-                text=f"queue {name} is used as it is: {_difference(str(error))}",
+                text=f"queue {name} is used as it is: {difference(str(error))}",
             )
         )
 
@@ -180,7 +180,7 @@ class Declarer:
         return self._probe
 
 
-def _difference(refusal: str) -> str:
+def difference(refusal: str) -> str:
     """Shorten the broker's text to what matters: which argument, what it is, what we wanted."""
     found = re.search(r"inequivalent arg '([^']+)'.*received (.*) but current is (.*)$", refusal)
     if found is None:

@@ -2,6 +2,7 @@
 
 from asyncio import Future
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from webhook_runner.task.notice import Aside, Notice
 
@@ -103,8 +104,7 @@ Settle = Ack | Return
 Removal = Drop | Purge
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """What a batch has found, and how many each of its removals has removed."""
 
     claimed: list[Claimed]
@@ -122,7 +122,8 @@ class Batch:
     removals: dict[Future[int], Removal] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.settles or self.claims or self.removals or self.needs_room)
+        needed = self.publishes or self.settles or self.claims
+        return bool(needed or self.posts or self.removals)
 
     @property
     def needs_room(self) -> bool:
@@ -131,7 +132,7 @@ class Batch:
     @property
     def is_promised(self) -> bool:
         """Whether who asked is told that it is on disk."""
-        return self.needs_room or bool(self.removals)
+        return bool(self.publishes or self.posts or self.removals)
 
     def parts(self) -> tuple["Batch", "Batch"]:
         """Split what makes room in a full file from what needs it; forget what was cancelled."""

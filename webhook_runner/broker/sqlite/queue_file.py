@@ -126,7 +126,8 @@ class QueueFile:
         Acks and claims survive the death of this process, but maybe not a loss of power: then
         the message is handed over again. Raises sqlite3.Error.
         """
-        self._demand(durable=batch.is_promised)
+        promised = batch.is_promised
+        self._demand(durable=promised)
         scheduled = self.scheduled
         with _Transaction(self._database):
             self._settle(batch.settles.values())
@@ -134,7 +135,7 @@ class QueueFile:
             keep(self._database, batch.posts.values())
             removed = [remove(self._database, each) for each in batch.removals.values()]
             claimed = [self._claim(claim) for claim in batch.claims.values()]
-        if batch.is_promised:
+        if promised:
             self._see_place()
         taken = sum(row.due > AT_ONCE for each in claimed for row in each.rows)
         self.scheduled = scheduled - taken - sum(each.timed for each in removed)

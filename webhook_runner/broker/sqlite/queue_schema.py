@@ -76,8 +76,10 @@ def prepare(database: sqlite3.Connection, path: Path | str) -> None:
     (version,) = database.execute("PRAGMA user_version").fetchone()
     _judge(path, application, version)
     if version < _VERSION:
+        # Into the file itself, whose header alone tells an older daemon to leave it.
         database.executescript(
             f"BEGIN IMMEDIATE; {_SINCE_2} PRAGMA user_version = {_VERSION}; COMMIT;"
+            " PRAGMA wal_checkpoint(TRUNCATE);"
         )
     (mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal" and path != MEMORY:

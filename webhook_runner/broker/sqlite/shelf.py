@@ -4,12 +4,19 @@ import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from webhook_runner.broker.sqlite.batch import Drop, Purge
 from webhook_runner.broker.sqlite.group_commit import GroupCommit
 from webhook_runner.broker.sqlite.queue_file import QueueFile
-from webhook_runner.broker.sqlite.shelf_table import depths, page
+from webhook_runner.broker.sqlite.shelf_table import (
+    END,
+    START,
+    Place,
+    letters_in,
+    page,
+    places_in,
+)
 from webhook_runner.errors import BrokerUnavailableError
 from webhook_runner.ports import Clock
 from webhook_runner.task.notice import Aside, Depths, PutAside
@@ -44,20 +51,36 @@ class FileShelf:
         ):
             for each in letters:
                 yield each
-            after = int(letters[-1].letter)
+            after = _row_of(letters[-1])
 
     async def remove(self, item: PutAside) -> None:
-        number = int(item.letter)
+        number = _row_of(item)
         await self._remove(Drop(item.aside, item.queue, number, number))
 
     async def clear(self, aside: Aside, queue: str) -> int:
         return await self._remove_all(Drop(aside, queue, 0, self._last(), _STEP))
 
     async def depths(self, queue: str) -> Depths:
-        return await self._ask(partial(depths, queue=queue, now=self._now()))
+        now = self._now()
+        return Depths(
+            ready=await self._places(queue, START, now),
+            dead=await self._ask(partial(letters_in, aside=Aside.DEAD, queue=queue)),
+            invalid=await self._ask(partial(letters_in, aside=Aside.INVALID, queue=queue)),
+            scheduled=await self._places(queue, (now, END), END),
+        )
 
     async def purge(self, queue: str) -> int:
         return await self._remove_all(Purge(queue, self._now(), self._last(), _STEP))
+
+    async def _places(self, queue: str, after: Place, upto: int) -> int:
+        """Count in steps, so that others are served in between."""
+        count, behind = 0, after
+        while True:
+            some, mark = await self._ask(partial(places_in, queue=queue, after=behind, upto=upto))
+            count += some
+            if mark is None:
+                return count
+            behind = mark
 
     async def _remove_all(self, step: Drop | Purge) -> int:
         """Remove in steps what is there now, so that others are served in between."""
@@ -83,3 +106,7 @@ class FileShelf:
 
     def _now(self) -> int:
         return int(self._clock.now() * 1000)
+
+
+def _row_of(item: PutAside) -> int:
+    return cast("int", item.handle)

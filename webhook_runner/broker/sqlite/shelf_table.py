@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from webhook_runner.broker.sqlite.batch import AT_ONCE, Drop, Purge, Removal, Row
 from webhook_runner.broker.sqlite.record import message_of
-from webhook_runner.task.notice import Aside, Depths, PutAside
+from webhook_runner.task.notice import Aside, PutAside
 
 _PAGE = 100
 _PAGE_BYTES = 1_048_576
@@ -17,7 +17,17 @@ SELECT id, at, headers, body, properties FROM {0}
 WHERE queue = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?"""
 _COUNT = "SELECT count(*) FROM {0} WHERE queue = ?"
 _DUE = "SELECT due, id FROM ready WHERE queue = ? AND due <= ? AND id <= ? LIMIT ?"
-_WAITS = "SELECT count(*) FROM ready WHERE queue = ? AND due {0} ?"
+_PLACES = "FROM ready WHERE queue = ? AND (due, id) > (?, ?) AND due <= ?"
+_MARK = f"SELECT due, id {_PLACES} ORDER BY due, id LIMIT 1 OFFSET ?"
+_REST = f"SELECT count(*) {_PLACES}"
+_COUNT_STEP = 50_000
+START = (-1, 0)
+END = 2**62
+"""Later than any due time, and beyond any message."""
+
+
+Place = tuple[int, int]
+"""A due time in epoch milliseconds, and a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +60,19 @@ def _purge(database: sqlite3.Connection, purge: Purge) -> Removed:
 def page(
     database: sqlite3.Connection, aside: Aside, queue: str, after: int, last: int
 ) -> list[PutAside]:
-    """Read some letters behind the row ``after``, up to ``last``. Raises sqlite3.Error."""
+    """Read some letters behind the row ``after``, up to ``last``; their handles are their rows.
+
+    Raises sqlite3.Error.
+    """
     found = database.execute(_LETTERS.format(aside.value), (queue, after, last, _PAGE))
     letters: list[PutAside] = []
     room = _PAGE_BYTES
     for number, at, headers, body, properties in found:
         row = Row(number, AT_ONCE, 0, headers, body, properties)
         seconds = at / 1000 if isinstance(at, int) else 0.0  # damage may have made it anything
-        letters.append(PutAside(aside, queue, str(number), seconds, message_of(row)))
+        # After a restart the number of a removed one may be another's: the time tells them apart.
+        letter = f"{number}-{at}"
+        letters.append(PutAside(aside, queue, letter, seconds, message_of(row), number))
         room -= len(body)
         if room <= 0:
             break
@@ -65,15 +80,20 @@ def page(
     return letters
 
 
-def depths(database: sqlite3.Connection, queue: str, now: int) -> Depths:
-    """Count what lies in a queue at ``now``, in epoch milliseconds. Raises sqlite3.Error."""
+def letters_in(database: sqlite3.Connection, aside: Aside, queue: str) -> int:
+    """Count the letters of a queue. Raises sqlite3.Error."""
+    return int(database.execute(_COUNT.format(aside.value), (queue,)).fetchone()[0])
 
-    def count(question: str, *values: object) -> int:
-        return int(database.execute(question, (queue, *values)).fetchone()[0])
 
-    return Depths(
-        ready=count(_WAITS.format("<="), now),
-        dead=count(_COUNT.format("dead")),
-        invalid=count(_COUNT.format("invalid")),
-        scheduled=count(_WAITS.format(">"), now),
-    )
+def places_in(
+    database: sqlite3.Connection, queue: str, after: Place, upto: int
+) -> tuple[int, Place | None]:
+    """Count some places of a queue, due by ``upto``; and behind which to go on, if there are more.
+
+    Raises sqlite3.Error.
+    """
+    span = (queue, *after, upto)
+    mark = database.execute(_MARK, (*span, _COUNT_STEP - 1)).fetchone()
+    if mark is not None:
+        return _COUNT_STEP, mark
+    return int(database.execute(_REST, span).fetchone()[0]), None

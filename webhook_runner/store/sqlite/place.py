@@ -13,7 +13,7 @@ from webhook_runner.store.migrate import migrations, pending
 from webhook_runner.store.sqlite.trouble import refusal
 
 ROOM = "webhook_runner.store.sqlite"
-_APPLICATION = 0x7772_7331  # "wrs1"
+APPLICATION = 0x7772_7331  # "wrs1"
 _OWN = 0o600
 """Tasks hold secrets. SQLite gives its -wal and -shm files the mode of the file."""
 
@@ -79,7 +79,7 @@ def reader(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(database: sqlite3.Connection, path: str) -> None:
-    is_ours = _pragma(database, "application_id") == _APPLICATION
+    is_ours = _pragma(database, "application_id") == APPLICATION
     if not is_ours and database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise refusal(path, "it is a database of another program; name another file")
     steps = pending(migrations(ROOM), _pragma(database, "user_version"), f"sqlite:{path}")
@@ -100,7 +100,7 @@ def _prepare(database: sqlite3.Connection, path: str) -> None:
 def _take(database: sqlite3.Connection, sql: str, number: int) -> None:
     try:
         database.executescript(
-            f"BEGIN IMMEDIATE; {sql}; PRAGMA application_id = {_APPLICATION};"
+            f"BEGIN IMMEDIATE; {sql}; PRAGMA application_id = {APPLICATION};"
             f" PRAGMA user_version = {number}; COMMIT;"
         )
     finally:

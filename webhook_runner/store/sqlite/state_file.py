@@ -118,6 +118,10 @@ class StateFile:
             rows = database.execute(_FINISHED, (before, at, at, name, name, run, most))
             return [record_of(row) for row in rows]
 
+    def hang_up(self) -> None:
+        if self._database is not None:
+            self._database.interrupt()
+
     def close(self) -> None:
         for database in self._readers:
             database.close()

@@ -14,6 +14,7 @@ _PASSING = {
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_INTERRUPT,
 }
 _EXPLAINED = {
     sqlite3.SQLITE_FULL: "the disk is full; make room",
@@ -21,6 +22,7 @@ _EXPLAINED = {
     sqlite3.SQLITE_READONLY: "it may not be written; see to its owner, its mode and its mount",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; see whether its directory is there and yours",
     sqlite3.SQLITE_BUSY: "another program holds a lock on it",
+    sqlite3.SQLITE_INTERRUPT: "it took too long to write",
     sqlite3.SQLITE_NOTADB: "it is no SQLite database; name another file",
     sqlite3.SQLITE_CORRUPT: (
         "it is damaged: put it aside with its -wal file; a new one is made at the next start, "
