@@ -14,6 +14,7 @@ _REFUSED = frozenset({400, 409, 413, 422})
 _BUSY = frozenset({408, 429, 502, 503, 504})
 _NOT_TAKEN = frozenset({408, 429})  # the others may be said after a task was kept
 _DENIED = frozenset({401, 403})
+_OURS = frozenset({*range(400, 500), 501}) - _DENIED - _BUSY
 _PROBLEM_TYPE = "application/problem+json"
 
 
@@ -143,7 +144,7 @@ def read_refusal(reply: Reply) -> Problem | Unanswered:
     """Return why the daemon refuses what was asked, or why nobody has answered it."""
     problem = read_problem(reply)
     told = reply.headers.get("content-type", "").startswith(_PROBLEM_TYPE)
-    if told and reply.status not in _BUSY | _DENIED and problem.status == reply.status:
+    if told and reply.status in _OURS and problem.status == reply.status:
         return problem
     return _unanswered(reply, reply.status, problem, "do that")
 

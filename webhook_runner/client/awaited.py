@@ -194,7 +194,7 @@ class AsyncLetters:
         everything: bool = False,
         rate: str = "",
         dry_run: bool = False,
-        edit: Mapping[str, object] | None = None,
+        edit: Mapping[str, object] | bytes | None = None,
         to_queue: str = "",
     ) -> AsyncIterator[Replayed]:
         """Make tasks of them again; see ``Letters.replay``."""

@@ -241,7 +241,7 @@ class Letters:
         everything: bool = False,
         rate: str = "",
         dry_run: bool = False,
-        edit: Mapping[str, object] | None = None,
+        edit: Mapping[str, object] | bytes | None = None,
         to_queue: str = "",
     ) -> Iterator[Replayed]:
         """Make tasks of them again; iterate over what becomes of each, at last over the total.
@@ -252,7 +252,7 @@ class Letters:
             everything: must be true without a filter.
             rate: how fast, such as ``"10/s"``; else as fast as they can be published.
             dry_run: only look what would be done.
-            edit: what to change in the messages, a merge patch of RFC 7396.
+            edit: what to change in the messages, a merge patch of RFC 7396; bytes are JSON.
             to_queue: where to send them, instead of where they were.
 
         """

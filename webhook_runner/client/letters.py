@@ -1,16 +1,16 @@
 """What was put aside for a person: dead letters and invalid messages, looked at and replayed."""
 
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypedDict, TypeVar
 
 import msgspec
 
-from webhook_runner.client.answer import Reply
+from webhook_runner.client.answer import Problem, Reply, Unanswered
 from webhook_runner.client.ask import Ask, Talk, answered
-from webhook_runner.client.failure import LetterNotFoundError
+from webhook_runner.client.failure import LetterNotFoundError, failure, refused
 from webhook_runner.client.info import LetterInfo, ReplayedLetter, ReplayTotal
-from webhook_runner.client.reading import convert, members, read_items, read_one
+from webhook_runner.client.reading import Members, convert, members, read_items, read_one
 from webhook_runner.client.steer import PAGE, asked, instant, place
 from webhook_runner.client.stream import Give, More, Open, Said, lines
 from webhook_runner.client.task import Instant
@@ -19,6 +19,7 @@ Aside = Literal["dead", "invalid"]
 Replayed = ReplayedLetter | ReplayTotal
 
 _DAEMON = "the daemon"
+_BUSY = 503
 
 T = TypeVar("T")
 
@@ -124,14 +125,14 @@ class Drawer:
         everything: bool,
         rate: str,
         dry_run: bool,
-        edit: object,
+        edit: Mapping[str, object] | bytes | None,
         to_queue: str,
     ) -> Generator[Open | More | Give[Replayed], Said, None]:
         """Give what became of each letter, and at last how many there were."""
         wishes: dict[str, object] = {**self.wanted.members, "dry_run": dry_run}
         wishes |= {"all": True} if everything else {}
         wishes |= {"rate": rate} if rate else {}
-        wishes |= {} if edit is None else {"edit": edit}
+        wishes |= {} if edit is None else {"edit": _json(edit)}
         wishes |= {"queue": to_queue} if to_queue else {}
         ask = Ask("POST", self._place("replay"), msgspec.json.encode(wishes), limit=None)
         replies = lines(ask, self.seconds, missing=LetterNotFoundError, repeatable=False)
@@ -160,15 +161,31 @@ def _each(
         return
 
 
-def _replayed(line: bytes) -> Replayed:
+def _json(edit: Mapping[str, object] | bytes) -> object:
+    return msgspec.Raw(edit) if isinstance(edit, bytes) else edit
+
+
+def _told(line: bytes) -> Members:
+    """Return the members of a line. Raises the client's error for one that tells of a problem."""
     found = members(line, _DAEMON)
+    if "problem" not in found:
+        return found
+    problem = convert(found["problem"], Problem, _DAEMON)
+    if problem.status == _BUSY:
+        why = Unanswered(f"it broke off: {problem.detail}", in_doubt=True, problem=problem)
+        raise failure(why)
+    raise refused(problem, LetterNotFoundError)
+
+
+def _replayed(line: bytes) -> Replayed:
+    found = _told(line)
     if "matched" in found:
         return convert(found, ReplayTotal, _DAEMON)
     return convert(found, ReplayedLetter, _DAEMON)
 
 
 def _exported(line: bytes) -> LetterInfo:
-    return replace(convert(members(line, _DAEMON), LetterInfo, _DAEMON), source=line)
+    return replace(convert(_told(line), LetterInfo, _DAEMON), source=line)
 
 
 def _dropped(reply: Reply) -> int:
