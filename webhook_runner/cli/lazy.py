@@ -43,7 +43,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-_HEAVY = ("httpx2", "webhook_runner.config.loader")
+_HEAVY = ("httpx2", "rich.progress", "webhook_runner.config.loader")
 """What commands import that their help does not need."""
 
 
