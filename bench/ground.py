@@ -6,6 +6,8 @@ server = "{server}"
 base_url = "{receiver}"
 [api]
 listen = "127.0.0.1:{port}"
+[store]
+url = "{store}"
 [log]
 format = "json"
 [queues.default]
@@ -13,6 +15,8 @@ concurrency = {concurrency}
 """
 
 
-def config_for(server: str, receiver: str, *, port: int = 0) -> str:
-    """Return a configuration; port 0: any."""
-    return _CONFIG.format(server=server, receiver=receiver, port=port, concurrency=CONCURRENCY)
+def config_for(server: str, receiver: str, *, port: int = 0, store: str = "none") -> str:
+    """Return a configuration; port 0: any. Nothing is kept of tasks unless a ``store`` is named."""
+    return _CONFIG.format(
+        server=server, receiver=receiver, port=port, store=store, concurrency=CONCURRENCY
+    )

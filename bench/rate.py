@@ -61,8 +61,8 @@ def measure_rates(directory: Path, tasks: int, runs: int) -> tuple[Rate, ...]:
     os.sched_setaffinity(0, {OTHERS_CPU})
     found: dict[str, list[Pace]] = {"by the API": [], "already queued": []}
     ways: dict[str, Callable[[Path, int], Pace]] = {
-        "by the API": _by_api,
-        "already queued": _already_queued,
+        "by the API": by_api,
+        "already queued": already_queued,
     }
     for number in range(runs):
         for name, measure in ways.items():
@@ -83,14 +83,15 @@ def _summary(name: str, found: list[Pace]) -> Rate:
     return Rate(name, median(p.per_second for p in found), median(p.cpu_us for p in found), best)
 
 
-def _by_api(directory: Path, tasks: int) -> Pace:
+def by_api(directory: Path, tasks: int, store: str = "none") -> Pace:
+    """Hand tasks over by HTTP, in arrays, each with an id, while others are carried out."""
     port = free_port()
     bodies = [
         b"[" + b",".join(body(number) for number in range(first, min(first + _BATCH, tasks))) + b"]"
         for first in range(0, tasks, _BATCH)
     ]
     with Receiving(directory, cpus=(OTHERS_CPU,)) as receiver:
-        config = config_for(f"embedded:{directory}/queue.db", receiver.url, port=port)
+        config = config_for(f"embedded:{directory}/queue.db", receiver.url, port=port, store=store)
         with Served(directory, config, cpus=(DAEMONS_CPU,)) as daemon:
             daemon.start()
             daemon.ready()
@@ -108,10 +109,11 @@ def _must_be_accepted(answer: bytes) -> None:
         raise RuntimeError(f"not accepted: {refused[0]}")
 
 
-def _already_queued(directory: Path, tasks: int) -> Pace:
+def already_queued(directory: Path, tasks: int, store: str = "none") -> Pace:
+    """Carry out what the queue file holds already."""
     fill(directory / "queue.db", queued(range(tasks)))
     with Receiving(directory, cpus=(OTHERS_CPU,)) as receiver:
-        config = config_for(f"embedded:{directory}/queue.db", receiver.url)
+        config = config_for(f"embedded:{directory}/queue.db", receiver.url, store=store)
         with Served(directory, config, cpus=(DAEMONS_CPU,)) as daemon:
             daemon.start()
             began = _reached(receiver, daemon, int(tasks * WARM_UP))

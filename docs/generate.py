@@ -22,6 +22,7 @@ from webhook_runner.task.event import (
     AttemptFinished,
     ConfigReloaded,
     ConsumingChanged,
+    DaemonDraining,
     Event,
     TaskFailed,
 )
@@ -45,6 +46,7 @@ ALSO: tuple[Event, ...] = (
     TaskFailed(ENVELOPE, FAILURE, expired=False, rolled_back=False),
     ConfigReloaded(("queues.default.rate",), ()),
     ConsumingChanged("default", consuming=False),
+    DaemonDraining(3, 30.0, "the broker is lost"),
     AttemptFinished(ENVELOPE, Refused("egress_deny", "refused"), 0.1),
     AttemptFinished(ENVELOPE, Responded(200, note="broke off"), 0.1),
 )

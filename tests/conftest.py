@@ -7,8 +7,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.parts.broker import HOW_TO_GET_ONE, URL_VARIABLE, WANTING, TestBroker, obtain_broker
+from tests.parts.cluster import Cluster, find_binaries
 from tests.parts.installation import Installation
 from tests.parts.node import RabbitNode
+from tests.parts.postgresql import HOW_TO_GET_ONE as HOW_TO_GET_POSTGRESQL
+from tests.parts.postgresql import WANTING as WANTING_POSTGRESQL
+from tests.parts.postgresql import TestServer, obtain_server, own_schema
 from tests.parts.receiver import Receiver
 from tests.parts.vhosts import VhostPool
 
@@ -78,6 +82,34 @@ def own_node() -> Iterator[RabbitNode]:
         yield started
 
 
+@pytest.fixture(scope="session")
+def _postgresql() -> Iterator[TestServer | None]:
+    server = obtain_server()
+    yield server
+    if server is not None:
+        server.close()
+
+
+@pytest.fixture
+def postgresql_url(_postgresql: TestServer | None) -> Iterator[str]:
+    """The address of an empty place in a real PostgreSQL, for this test alone."""
+    if _postgresql is None:
+        _do_without(HOW_TO_GET_POSTGRESQL)
+        raise AssertionError
+    with own_schema(_postgresql.url) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def own_cluster() -> Iterator[Cluster]:
+    """A private PostgreSQL that a module's tests may stop and kill."""
+    if find_binaries() is None:
+        _do_without(f"{WANTING_POSTGRESQL} that may be stopped: install postgresql")
+    cluster = Cluster.start()
+    yield cluster
+    cluster.close()
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """A recording HTTP server that answers 200 until it is given a script."""
@@ -86,10 +118,11 @@ def receiver() -> Iterator[Receiver]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say last, and loudly, what was not tested for want of a broker."""
+    """Say last, and loudly, what was not tested for want of a broker or a database."""
     skipped = terminalreporter.stats.get("skipped", [])
-    wanting = sum(WANTING in str(report.longrepr) for report in skipped)
-    if wanting:
-        terminalreporter.write_sep(
-            "!", f"{wanting} tests were SKIPPED: {HOW_TO_GET_ONE}", yellow=True, bold=True
-        )
+    for wanted, how in ((WANTING, HOW_TO_GET_ONE), (WANTING_POSTGRESQL, HOW_TO_GET_POSTGRESQL)):
+        wanting = sum(wanted in str(report.longrepr) for report in skipped)
+        if wanting:
+            terminalreporter.write_sep(
+                "!", f"{wanting} tests were SKIPPED: {how}", yellow=True, bold=True
+            )

@@ -244,6 +244,12 @@ class Store(Protocol):
     async def drop_claim(self, key: str, run: int) -> None:
         """Give a claim back whose task was certainly not kept."""
 
+    def export(self, before: float) -> AsyncIterator[dict[str, object]]:
+        """Go through the runs that ended before a time (epoch seconds), as JSON's own values."""
+
+    async def forget(self, before: float) -> int:
+        """Delete what ``export`` goes through; how many runs that were."""
+
     async def close(self) -> None:
         """Write what is left, and close."""
 

@@ -10,6 +10,9 @@ from webhook_runner.values import Codes, parse_codes, parse_rate, parse_seconds_
 
 EMBEDDED = "embedded:"
 MEMORY = ":memory:"
+SQLITE = "sqlite:"
+POSTGRESQL = ("postgresql://", "postgres://")
+NO_STORE = "none"
 _FROM_HERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "*": "127.0.0.1"}  # noqa: S104 - read, not bound
 QUEUE_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$"
 
@@ -97,10 +100,23 @@ class BrokerSettings(Section):
     wheel_memory_bytes: Annotated[int, Field(ge=1_048_576)] = 268_435_456
 
 
+class TokenSettings(Section):
+    """Who may use the HTTP API, by a token that only its hash or a private file tells."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    role: Literal["read", "full"] = "full"
+    hash: Annotated[str, Field(pattern=r"^$|^sha256:[0-9a-f]{64}$")] = ""
+    file: str = ""
+
+
 class ApiSettings(Section):
+    """``rate`` is requests per second of each token."""
+
     listen: Annotated[str, Field(pattern=r"^$|^(\[[0-9A-Fa-f:]+\]|[^:\[\]]+):\d{1,5}$")] = (
         "127.0.0.1:7676"
     )
+    tokens: tuple[TokenSettings, ...] = ()
+    rate: Rate = float("inf")
 
     @property
     def url(self) -> str:
@@ -112,9 +128,10 @@ class ApiSettings(Section):
 class StoreSettings(Section):
     """``url`` is sqlite:PATH, postgresql://..., none, or "" for what goes with the broker."""
 
-    url: Annotated[str, Field(pattern=r"^$|^none$|^sqlite:.+$|^postgres(ql)?://.*$")] = ""
+    url: str = ""
+    password_file: str = ""
     on_failure: Literal["strict", "degraded"] = "strict"
-    retention_days: Annotated[float, Field(gt=0)] = 14
+    retention_days: Annotated[float, Field(gt=0, le=36_500)] = 14
     payloads: bool = True
 
 
@@ -170,3 +187,25 @@ class Settings(Section):
         if isinstance(self.server, str) and self.server.startswith(EMBEDDED):
             return self.server.removeprefix(EMBEDDED)
         return ""
+
+    @property
+    def store_url(self) -> str:
+        """What ``store.url`` says, or what goes with the broker; without ``password_file``.
+
+        Two queue files of one directory have two state files.
+        """
+        if self.store.url:
+            return self.store.url
+        if not self.queue_file:
+            return NO_STORE
+        directory, slash, name = self.queue_file.rpartition("/")
+        if self.queue_file != MEMORY:
+            stem = name.removesuffix(".db")
+            name = "state.db" if stem == "queue" else f"{stem}.state.db"
+        return f"{SQLITE}{directory}{slash}{name}"
+
+    @property
+    def state_file(self) -> str:
+        """The file of the store, ``:memory:`` for none kept; "" when it is not SQLite's."""
+        url = self.store_url
+        return url.removeprefix(SQLITE) if url.startswith(SQLITE) else ""

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,17 +11,18 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.contract.rig import Kept, Rig
-from tests.parts.running_broker import Notes, Running, WallClock, until
+from tests.parts.running_broker import Heard, Notes, Running, WallClock, until
 from webhook_runner.broker.embedded import EmbeddedBroker
-from webhook_runner.ports import BrokerState, Consumer, Delivery
+from webhook_runner.ports import BrokerState, Consumer, Delivery, Listener
 from webhook_runner.settings import MEMORY
 from webhook_runner.task.model import Envelope, Message
+from webhook_runner.task.notice import Aside, Depths, Notice, PutAside
 
 T = TypeVar("T")
 
 
 class Reopening:
-    """Implements ports.Broker: one embedded broker after the other, each crashed, over one file.
+    """One embedded broker after the other, each crashed, over one file: Broker, Board, Shelf.
 
     The consumers go over to the next one. Who publishes tries again, as a client would whose
     daemon died before it answered.
@@ -34,6 +35,7 @@ class Reopening:
         self._consumers: dict[str, tuple[Consumer, int]] = {}
         self._died = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._listener: Listener | None = None
         self.inner = self._make()
 
     async def crash(self) -> None:
@@ -107,8 +109,41 @@ class Reopening:
     async def drain(self) -> None:
         await self.inner.drain()
 
+    def attend(self, listener: Listener) -> None:
+        self._listener = listener
+        self.inner.attend(listener)
+
+    async def post(self, notices: Sequence[Notice]) -> None:
+        await self._until_confirmed(lambda broker: broker.post(notices))
+
+    async def call(self, word: bytes) -> None:
+        await self.inner.call(word)
+
+    async def recalled(self) -> None:
+        await self.inner.recalled()
+
+    def walk(
+        self, aside: Aside, queue: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[PutAside]]:
+        return self.inner.walk(aside, queue)
+
+    async def remove(self, item: PutAside) -> None:
+        await self.inner.remove(item)
+
+    async def clear(self, aside: Aside, queue: str) -> int:
+        return await self.inner.clear(aside, queue)
+
+    async def depths(self, queue: str) -> Depths:
+        return await self.inner.depths(queue)
+
+    async def purge(self, queue: str) -> int:
+        return await self.inner.purge(queue)
+
     def _make(self) -> EmbeddedBroker:
-        return EmbeddedBroker(self._path, self._clock, self._notes)
+        broker = EmbeddedBroker(self._path, self._clock, self._notes)
+        if self._listener is not None:
+            broker.attend(self._listener)
+        return broker
 
     async def _until_confirmed(
         self, publish: Callable[[EmbeddedBroker], Coroutine[Any, Any, None]]
@@ -183,9 +218,10 @@ class EmbeddedRig(Rig):
 
 @asynccontextmanager
 async def _running(path: str) -> AsyncIterator[Running[Reopening]]:
-    clock, notes = WallClock(), Notes()
+    clock, notes, heard = WallClock(), Notes(), Heard()
     broker = Reopening(path, clock, notes)
-    at_work = Running(broker, clock, notes, asyncio.ensure_future(broker.run()))
+    broker.attend(heard)
+    at_work = Running(broker, clock, notes, asyncio.ensure_future(broker.run()), heard)
     await at_work.until_writable()
     try:
         yield at_work

@@ -15,8 +15,8 @@ from tests.parts.running_rabbit import running
 from webhook_runner.broker.rabbitmq import RabbitBroker
 
 QUEUES = ("q", "other")
-_COUNT = "x-delivery-count"
-"""Written by the queue that the letter was taken from, not by us."""
+_BESIDE = {"x-delivery-count", "wr-set-aside"}
+"""What a letter carries here beside what every broker writes on it."""
 
 
 class RabbitRig(Rig):
@@ -47,13 +47,13 @@ class RabbitRig(Rig):
         await asyncio.to_thread(self.node.memory_alarm, on=False)
 
     def successor(self) -> AbstractAsyncContextManager[Running[Any]]:
-        return running(self.url, QUEUES)
+        return running(self.url, QUEUES, attends=True)
 
     async def _kept(self, queue: str) -> list[Kept]:
         return [
             Kept(
                 each.body,
-                {name: each.headers[name] for name in each.headers if name != _COUNT},
+                {name: each.headers[name] for name in each.headers if name not in _BESIDE},
                 each.properties.message_id or "",
                 each.properties.content_type or "",
                 each.properties.correlation_id or "",
@@ -66,5 +66,5 @@ class RabbitRig(Rig):
 async def rabbitmq(request: pytest.FixtureRequest) -> AsyncIterator[RabbitRig]:
     url: str = request.getfixturevalue("vhost_url")
     node: RabbitNode = request.getfixturevalue("node")
-    async with running(url, QUEUES) as at_work:
+    async with running(url, QUEUES, attends=True) as at_work:
         yield RabbitRig(url, node, at_work)

@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.parts.running_broker import Recorder, Running
-from webhook_runner.ports import Broker
+from tests.parts.running_broker import Heard, Recorder, Running
+from webhook_runner.ports import Board, Broker, Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,20 @@ class Rig(ABC):
     def broker(self) -> Broker:
         broker: Broker = self.at_work.broker
         return broker
+
+    @property
+    def board(self) -> Board:
+        board: Board = self.at_work.broker
+        return board
+
+    @property
+    def shelf(self) -> Shelf:
+        shelf: Shelf = self.at_work.broker
+        return shelf
+
+    @property
+    def heard(self) -> Heard:
+        return self.at_work.heard
 
     async def consuming(self, prefetch: int = 100, **how: bool) -> Recorder:
         return await self.at_work.consuming("q", prefetch, **how)

@@ -1,15 +1,19 @@
 """The embedded broker in memory, as the journeys use it: watched, and in trouble on demand."""
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.broker.sqlite.batch import Batch
+from webhook_runner.broker.sqlite.group_commit import _answer
 from webhook_runner.broker.sqlite.queue_file import QueueFile
 from webhook_runner.broker.sqlite.record import entry_of_message
-from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Observer
+from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Listener, Observer
 from webhook_runner.settings import MEMORY
 from webhook_runner.task.model import Envelope, Message
+from webhook_runner.task.notice import Aside, Depths, Notice, PutAside
 
 _DUE_NOW = "FROM ready WHERE queue = ? AND due <= ?"
 
@@ -31,7 +35,7 @@ class Door:
 
 
 class RecordingBroker:
-    """Implements ports.Broker over EmbeddedBroker.
+    """Implements ports.Broker, Board and Shelf over EmbeddedBroker.
 
     Attributes:
         log: every call that changes something, in order; a publish when it was confirmed.
@@ -39,8 +43,10 @@ class RecordingBroker:
 
     """
 
-    def __init__(self, clock: Clock, observer: Observer, *, counts: bool = True) -> None:
-        self._inner = EmbeddedBroker(MEMORY, clock, observer)
+    def __init__(
+        self, clock: Clock, observer: Observer, *, counts: bool = True, recorded: bool = False
+    ) -> None:
+        self._inner = EmbeddedBroker(MEMORY, clock, observer, recorded=recorded)
         self._clock = clock
         self._counts = counts
         self._parked: set[tuple[object, ...]] = set()
@@ -67,13 +73,13 @@ class RecordingBroker:
     def lose_connection(self) -> None:
         """Take everything unsettled out of hand, as another opening of the file would."""
         file, commits, dealer = self._file, self._inner._commits, self._inner._dealer
-        arrived = Batch(commits._next.publishes, commits._next.settles)
-        commits._next = Batch(claims=commits._next.claims)
-        file.write(arrived)
-        for published in (each for each in arrived.publishes if not each.done()):
-            published.set_result(None)
-        for settled in (each for each in arrived.settles if not each.done()):
-            settled.set_result(True)
+        arrived, commits._next = commits._next, Batch(claims=commits._next.claims)
+        arrived.claims = {}
+        written = file.write(arrived)
+        _answer((*arrived.publishes, *arrived.posts), None)
+        _answer(arrived.settles, True)
+        for removed, count in zip(arrived.removals, written.removed, strict=True):
+            _answer((removed,), count)
         file.take_over()
         dealer._in_hand.clear()
         for each in tuple(dealer._subscriptions.values()):
@@ -83,6 +89,7 @@ class RecordingBroker:
     def inherit(self, other: "RecordingBroker") -> None:
         """Open what the broker of a process that died has left behind."""
         other._file._database.backup(self._file._database)
+        self._spawn(asyncio.ensure_future(self._inner._board.open(self._file)))
         self.lose_connection()
 
     def block(self, *, blocked: bool) -> None:
@@ -119,7 +126,7 @@ class RecordingBroker:
         key = tuple(headers.get(name) for name in ("wr-id", "wr-run", "wr-gen"))
         return key in self._parked and not delivery.redeliveries
 
-    # -- the port
+    # -- Broker
 
     async def run(self) -> None:
         await self._inner.run()
@@ -185,6 +192,44 @@ class RecordingBroker:
 
     async def drain(self) -> None:
         await self._inner.drain()
+
+    # -- Board
+
+    def attend(self, listener: Listener) -> None:
+        self._inner.attend(listener)
+
+    async def post(self, notices: Sequence[Notice]) -> None:
+        await self._writable.wait()
+        await self._inner.post(notices)
+        self.log += (("post", notice.key) for notice in notices)
+
+    async def call(self, word: bytes) -> None:
+        await self._inner.call(word)
+
+    async def recalled(self) -> None:
+        await self._inner.recalled()
+
+    # -- Shelf
+
+    def walk(
+        self, aside: Aside, queue: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[PutAside]]:
+        return self._inner.walk(aside, queue)
+
+    async def remove(self, item: PutAside) -> None:
+        await self._inner.remove(item)
+        self.log.append(("remove", item.letter))
+
+    async def clear(self, aside: Aside, queue: str) -> int:
+        self.log.append(("clear", queue))
+        return await self._inner.clear(aside, queue)
+
+    async def depths(self, queue: str) -> Depths:
+        return await self._inner.depths(queue)
+
+    async def purge(self, queue: str) -> int:
+        self.log.append(("purge", queue))
+        return await self._inner.purge(queue)
 
     @property
     def _file(self) -> QueueFile:

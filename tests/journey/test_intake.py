@@ -19,6 +19,7 @@ from webhook_runner.engine.reception import Reception
 from webhook_runner.errors import BrokerUnavailableError, InvalidTaskError
 from webhook_runner.ports import Delivery
 from webhook_runner.settings import QueueSettings, Settings
+from webhook_runner.store.nothing import NoStore
 from webhook_runner.task.event import (
     TaskAccepted,
     TaskFailed,
@@ -219,7 +220,14 @@ async def test_a_queue_that_a_reload_took_away_gets_nothing_new() -> None:
     clock, observer = FakeClock(), RecordingObserver()
     broker = RecordingBroker(clock, observer)
     queues = Queues(
-        settings, broker, ScriptedDispatcher(), observer, clock, lambda: 0.0, lambda: "made"
+        settings,
+        broker,
+        NoStore(),
+        ScriptedDispatcher(),
+        observer,
+        clock,
+        lambda: 0.0,
+        lambda: "made",
     )
     async with at_work(broker):
         assert (await queues.intake.accept(message(queue="old"))).task.queue == "old"

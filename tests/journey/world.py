@@ -2,23 +2,26 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.fakes.broker import RecordingBroker
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dispatcher import ScriptedDispatcher
 from tests.fakes.observer import RecordingObserver
 from webhook_runner.engine.consumer import QueueConsumer
-from webhook_runner.engine.executor import Executor
-from webhook_runner.engine.intake import Intake
-from webhook_runner.engine.lane import Lane
-from webhook_runner.engine.reception import Reception
-from webhook_runner.settings import QueueSettings, Settings
+from webhook_runner.engine.control import Control
+from webhook_runner.engine.journal import Journal
+from webhook_runner.engine.queues import Queues
+from webhook_runner.observe.fanout import Fanout
+from webhook_runner.ports import Store
+from webhook_runner.settings import QueueSettings, Settings, StoreSettings
+from webhook_runner.store.open_store import NONE, make_store
 from webhook_runner.task.model import Message
 
+T = TypeVar("T")
 BASE = "http://app.test"
 
 
@@ -31,37 +34,41 @@ class World:
         *,
         counts: bool = True,
         u: float = 0.0,
+        store: str = NONE,
+        payloads: bool = True,
         **settings: Any,
     ) -> None:
-        settings = {"base_url": BASE, **settings}
+        settings = {"base_url": BASE, "store": StoreSettings(payloads=payloads), **settings}
         self.settings = Settings(queues=queues or {"default": QueueSettings()}, **settings)
         self.clock = FakeClock()
         self.observer = RecordingObserver()
-        self.broker = RecordingBroker(self.clock, self.observer, counts=counts)
+        told = Fanout(self.observer)
+        self.store = make_store(store, self.settings.store, self.clock, told)
+        recorded = store != NONE
+        if recorded:
+            told.join(Journal(self.store, self.clock))
+        self.broker = RecordingBroker(self.clock, told, counts=counts, recorded=recorded)
         self.dispatcher = ScriptedDispatcher()
         self.ids = count(1)
-        self.lanes = {
-            name: Lane(name, queue, self.settings.base_url, self.clock)
-            for name, queue in self.settings.queues.items()
-        }
-        reception = Reception(
-            self.settings, self.lanes, self.clock, self.observer, lambda: f"made-{next(self.ids)}"
-        )
-        self.intake = Intake(reception, self.broker, self.observer, self.clock)
-        self.executor = Executor(
-            self.lanes,
-            reception,
+        self.engine = Queues(
+            self.settings,
             self.broker,
+            self.store,
             self.dispatcher,
-            self.observer,
+            told,
             self.clock,
             lambda: u,
-            self.settings.max_total,
+            lambda: f"made-{next(self.ids)}",
         )
-        self.consumers = {
-            name: QueueConsumer(lane, self.executor, self.broker, self.clock)
-            for name, lane in self.lanes.items()
-        }
+        self.lanes = self.engine.lanes
+        self.intake = self.engine.intake
+        self.executor = self.engine._executor
+        self.consumers = self.engine.consumers
+        self.control = Control(
+            "me", self.engine, self.broker, self.store, told, self.clock, is_shared=False
+        )
+        self.broker.attend(self.control.hearing)
+        told.join(self.control.fellows)
         self.start = self.clock.now()
 
     @property
@@ -74,6 +81,9 @@ class World:
         source = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
         self.broker.submit(to or next(iter(self.lanes)), Message(source, **properties))
         return source
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        return asyncio.ensure_future(work)
 
     async def settle(self) -> None:
         await settle()
@@ -93,22 +103,24 @@ class World:
 
 
 @asynccontextmanager
-async def at_work(broker: RecordingBroker) -> AsyncIterator[None]:
-    """Let the broker run; nothing consumes yet."""
-    running = asyncio.create_task(broker.run())
+async def at_work(broker: RecordingBroker, store: Store | None = None) -> AsyncIterator[None]:
+    """Let the broker and the store run; nothing consumes yet."""
+    parts = [asyncio.create_task(broker.run())]
+    if store is not None:
+        parts.append(asyncio.create_task(store.run()))
     await broker.writable()
     try:
         yield
-        assert not running.done() or running.exception() is None
+        assert all(not part.done() or part.exception() is None for part in parts)
     finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        for part in parts:
+            part.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)
 
 
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[World]:
-    async with at_work(world.broker):
+    async with at_work(world.broker, world.store):
         for consumer in world.consumers.values():
             await consumer.start()
         try:
@@ -117,3 +129,23 @@ async def running(world: World) -> AsyncIterator[World]:
             for consumer in world.consumers.values():
                 await consumer.stop()
                 await consumer.interrupt()
+
+
+@asynccontextmanager
+async def steered(world: World) -> AsyncIterator[World]:
+    """Let the daemon keep company, and do what it is told of its queues."""
+
+    async def heed() -> None:
+        while True:
+            await world.engine.steering.turned.wait()
+            world.engine.steering.turned.clear()
+            await world.engine.heed_steering()
+
+    parts = [asyncio.create_task(each) for each in (world.control.run(), heed())]
+    await settle()
+    try:
+        yield world
+    finally:
+        for part in parts:
+            part.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)

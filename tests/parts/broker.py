@@ -37,7 +37,7 @@ def obtain_broker() -> TestBroker | None:
     if Installation.find() is not None:
         node = RabbitNode.start()
         return TestBroker(node.url, node.close, node)
-    if _docker_answers():
+    if docker_answers():
         # Imported only where Docker is: the client costs every other run half a second.
         container = importlib.import_module("tests.parts.container")
         url, close = container.start_rabbitmq()
@@ -45,7 +45,8 @@ def obtain_broker() -> TestBroker | None:
     return None
 
 
-def _docker_answers() -> bool:
+def docker_answers() -> bool:
+    """Whether a Docker engine is there to start a container."""
     client = shutil.which("docker")
     if client is None:
         return Path("/var/run/docker.sock").is_socket()

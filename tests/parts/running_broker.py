@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from webhook_runner.ports import Broker, Delivery
 from webhook_runner.task.event import Event
 from webhook_runner.task.model import Envelope, Task
+from webhook_runner.task.notice import Notice
 from webhook_runner.task.progress import due_milliseconds
 
 PATIENCE = 60.0
@@ -122,13 +123,39 @@ class Recorder:
 
 
 @dataclass(slots=True, eq=False)
+class Heard:
+    """A listener that remembers notices and words in the order they came."""
+
+    said: list[Notice | bytes] = field(default_factory=list)
+
+    def recall(self, notice: Notice) -> None:
+        self.said.append(notice)
+
+    def hear(self, word: bytes) -> None:
+        self.said.append(word)
+
+    @property
+    def notices(self) -> list[Notice]:
+        return [each for each in self.said if isinstance(each, Notice)]
+
+    @property
+    def words(self) -> list[bytes]:
+        return [each for each in self.said if isinstance(each, bytes)]
+
+    async def until(self, *said: Notice | bytes) -> None:
+        """Wait until each of these has been said."""
+        await until(lambda: all(each in self.said for each in said), f"{said[:3]}")
+
+
+@dataclass(slots=True, eq=False)
 class Running(Generic[B]):
-    """A broker that runs, and what it has told."""
+    """A broker that runs, and what it has told; ``heard`` is its listener."""
 
     broker: B
     clock: WallClock
     notes: Notes
     run: asyncio.Task[None]
+    heard: Heard = field(default_factory=Heard)
 
     def recorder(self, *, settles: bool = True, busy: bool = False) -> Recorder:
         return Recorder(self.broker, self.clock, settles, busy)

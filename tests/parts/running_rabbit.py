@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.parts.running_broker import Notes, Running, WallClock
+from tests.parts.running_broker import Heard, Notes, Running, WallClock
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.policy.delay import WHEEL, Wheel
 from webhook_runner.settings import BrokerSettings
@@ -22,11 +22,14 @@ def start(
     *,
     wheel: Wheel = WHEEL,
     settings: BrokerSettings | None = None,
+    attends: bool = False,
 ) -> Running[RabbitBroker]:
     """Start a broker without waiting for its connection."""
-    clock, notes = WallClock(), Notes()
+    clock, notes, heard = WallClock(), Notes(), Heard()
     broker = RabbitBroker(settings or quick(), (url,), queues, clock, notes, wheel)
-    return Running(broker, clock, notes, asyncio.ensure_future(broker.run()))
+    if attends:
+        broker.attend(heard)
+    return Running(broker, clock, notes, asyncio.ensure_future(broker.run()), heard)
 
 
 @asynccontextmanager
@@ -36,9 +39,10 @@ async def running(
     *,
     wheel: Wheel = WHEEL,
     settings: BrokerSettings | None = None,
+    attends: bool = False,
 ) -> AsyncIterator[Running[RabbitBroker]]:
     """Start a broker, wait until it is connected, and drain it at the end."""
-    started = start(url, queues, wheel=wheel, settings=settings)
+    started = start(url, queues, wheel=wheel, settings=settings, attends=attends)
     await started.until_writable()
     try:
         yield started

@@ -5,6 +5,8 @@ import random
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +19,8 @@ from tests.parts.disk_trace import CALLS, TRACE, Disk, calls_of
 from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.ports import Delivery
 from webhook_runner.process.clock import SystemClock
-from webhook_runner.task.model import Message
+from webhook_runner.task.model import Envelope, Message, Task
+from webhook_runner.task.notice import Aside, Notice
 
 pytestmark = pytest.mark.system
 
@@ -42,7 +45,10 @@ class Acknowledging:
 
 
 async def work(path: str, confirmed: IO[bytes]) -> None:
-    """Keep 8 publishes going, note each that is confirmed, and consume those of another queue."""
+    """Keep 8 publishes going, note each that is confirmed, and consume those of another queue.
+
+    Beside them every fourth posts a notice, and puts a letter aside and removes it again.
+    """
     broker = EmbeddedBroker(path, SystemClock(), RecordingObserver())
     running = asyncio.ensure_future(broker.run())
     await broker.writable()
@@ -54,6 +60,11 @@ async def work(path: str, confirmed: IO[bytes]) -> None:
             body = b"t%d " % number + b"x" * 5000
             await broker.submit("gone", Message(body))
             await broker.submit("kept", Message(body))
+            if not number % 4:
+                await broker.post([Notice(f"t{number}", 1.0, b"")])
+                task = Task(id=f"t{number}", queue="gone", url="http://a.example", source=b"{}")
+                await broker.bury(Envelope(task, first_at=0.0, due_at=0.0), b"{}")
+                await broker.clear(Aside.DEAD, "gone")
             confirmed.write(b"t%d\n" % number)
 
     await asyncio.gather(*(publish() for _ in range(8)))
@@ -61,16 +72,25 @@ async def work(path: str, confirmed: IO[bytes]) -> None:
     await asyncio.gather(running, return_exceptions=True)
 
 
-def kept(database: Path) -> set[str]:
-    connection = sqlite3.connect(database)
-    try:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        found = connection.execute(
-            "SELECT body FROM message JOIN ready USING (id) WHERE queue = 'kept'"
-        )
-        return {bytes(row[0]).partition(b" ")[0].decode() for row in found}
-    finally:
-        connection.close()
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is in a file by the names of tasks: messages, notices, dead letters."""
+
+    messages: set[str]
+    notices: set[str]
+    dead: set[str]
+
+
+def left_in(database: Path) -> Left:
+    name = """json_extract(headers, '$."wr-id"')"""
+    with closing(sqlite3.connect(database)) as connection:
+        ask = connection.execute
+        assert ask("PRAGMA integrity_check").fetchall() == [("ok",)]
+        found = ask("SELECT body FROM message JOIN ready USING (id) WHERE queue = 'kept'")
+        messages = {bytes(row[0]).partition(b" ")[0].decode() for row in found}
+        notices = {key for (key,) in ask("SELECT key FROM notice")}
+        dead = {dead for (dead,) in ask(f"SELECT {name} FROM dead")}
+        return Left(messages, notices, dead)
 
 
 def test_a_loss_of_power_takes_nothing_that_was_confirmed(tmp_path: Path) -> None:
@@ -99,7 +119,10 @@ def test_a_loss_of_power_takes_nothing_that_was_confirmed(tmp_path: Path) -> Non
             for suffix in ("", "-wal"):
                 content = disk.lose_power(f"{path}{suffix}", dice)
                 Path(f"{image}{suffix}").write_bytes(content)
-            assert confirmed <= kept(image), at
+            left = left_in(image)
+            assert confirmed <= left.messages, at
+            assert {name for name in confirmed if not int(name[1:]) % 4} <= left.notices, at
+            assert not confirmed & left.dead, at
     # The names of the files are on the disk as well.
     assert str(tmp_path) in disk.flushed
     assert str(path) in disk.flushed  # a checkpoint was among it

@@ -1,18 +1,21 @@
 """The broker port over one SQLite file: a machine's own broker, with nothing to install."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from webhook_runner.broker.apart import DELIVERY_LIMIT, set_apart, warning
 from webhook_runner.broker.letter import death_marks, invalid_marks
 from webhook_runner.broker.sqlite.batch import AT_ONCE, Entry, Letter
+from webhook_runner.broker.sqlite.board import FileBoard
 from webhook_runner.broker.sqlite.dealer import Dealer, handle_of
 from webhook_runner.broker.sqlite.group_commit import GroupCommit
 from webhook_runner.broker.sqlite.queue_file import QueueFile
 from webhook_runner.broker.sqlite.record import entry_of, entry_of_message
+from webhook_runner.broker.sqlite.shelf import FileShelf
 from webhook_runner.errors import InvalidTaskError
-from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Observer
+from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Listener, Observer
 from webhook_runner.settings import MEMORY
 from webhook_runner.task.event import (
     BrokerBlocked,
@@ -21,21 +24,28 @@ from webhook_runner.task.event import (
     ConsumingChanged,
 )
 from webhook_runner.task.model import Envelope, Message
+from webhook_runner.task.notice import Aside, Depths, Notice, PutAside
 from webhook_runner.task.progress import due_milliseconds
 
 
 class EmbeddedBroker:
-    """See `webhook_runner.ports.Broker`. ``path`` may be ``:memory:``: then nothing outlives it.
+    """The ports Broker, Board and Shelf. ``path`` may be ``:memory:``: then nothing outlives it.
 
     What follows a task takes the place of its delivery in one transaction: no crash leaves both.
+    A dead letter does not when ends are ``recorded``: that comes before the acknowledgement.
     """
 
-    def __init__(self, path: str, clock: Clock, observer: Observer) -> None:
+    def __init__(
+        self, path: str, clock: Clock, observer: Observer, *, recorded: bool = False
+    ) -> None:
         self._path = path
+        self._recorded = recorded
         self._clock = clock
         self._observer = observer
         self._commits = GroupCommit(clock, self._tell, thread=path != MEMORY)
         self._dealer = Dealer(self._commits, clock, self._receive)
+        self._board = FileBoard(self._commits, clock)
+        self._shelf = FileShelf(self._commits, clock)
         self._file: QueueFile | None = None
         self._writable = asyncio.Event()
         self._drained = asyncio.Event()
@@ -49,22 +59,27 @@ class EmbeddedBroker:
             QueueFileError: the file cannot be used, or is damaged.
 
         """
-        self._file = await self._commits.open(self._path)
-        self._observer.notice(BrokerConnected(self._path, "embedded"))
-        self._writable.set()
-        self._dealer.open(self._file.owner)
-        running: set[asyncio.Future[Any]] = {
-            asyncio.ensure_future(self._commits.run(self._file)),
-            asyncio.ensure_future(self._drained.wait()),
-        }
-        if self._path != MEMORY:
-            running.add(asyncio.ensure_future(self._commits.tend(self._file)))
+        self._file = file = await self._commits.open(self._path)
+        running: set[asyncio.Future[Any]] = set()
         try:
+            await self._board.open(file)
+            running |= self._start(file)
             ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for each in ended:
                 each.result()
         finally:
-            await self._close(self._file, {*running, *self._apart})
+            await self._close(file, {*running, *self._apart})
+
+    def _start(self, file: QueueFile) -> set[asyncio.Future[Any]]:
+        """Hand over and write, now that what was kept is recalled."""
+        self._shelf.open(file)
+        self._observer.notice(BrokerConnected(self._path, "embedded"))
+        self._writable.set()
+        self._dealer.open(file.owner)
+        works: list[Coroutine[Any, Any, Any]] = [self._commits.run(file), self._drained.wait()]
+        if self._path != MEMORY:
+            works.append(self._commits.tend(file))
+        return {asyncio.ensure_future(each) for each in works}
 
     async def serve(self, queues: tuple[str, ...]) -> None:
         """Do nothing: a queue is there as soon as it holds something."""
@@ -90,7 +105,8 @@ class EmbeddedBroker:
         await self._follow(envelope, max(due_milliseconds(envelope.due_at), AT_ONCE + 1))
 
     async def bury(self, envelope: Envelope, summary: bytes) -> None:
-        now, dying = self._clock.now(), self._dealer.in_hand(envelope.key)
+        dying = None if self._recorded else self._dealer.in_hand(envelope.key)
+        now = self._clock.now()
         marks = death_marks(envelope, summary, now)
         entry = entry_of(envelope, AT_ONCE, marks, dying.id if dying else 0)
         await self._commits.publish(Letter(entry, round(now * 1000), is_dead=True))
@@ -137,6 +153,35 @@ class EmbeddedBroker:
         if self._file is not None:
             await self._closed.wait()
 
+    def attend(self, listener: Listener) -> None:
+        self._board.attend(listener)
+
+    async def post(self, notices: Sequence[Notice]) -> None:
+        await self._board.post(notices)
+
+    async def call(self, word: bytes) -> None:
+        await self._board.call(word)
+
+    async def recalled(self) -> None:
+        await self._board.recalled()
+
+    def walk(
+        self, aside: Aside, queue: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[PutAside]]:
+        return self._shelf.walk(aside, queue)
+
+    async def remove(self, item: PutAside) -> None:
+        await self._shelf.remove(item)
+
+    async def clear(self, aside: Aside, queue: str) -> int:
+        return await self._shelf.clear(aside, queue)
+
+    async def depths(self, queue: str) -> Depths:
+        return await self._shelf.depths(queue)
+
+    async def purge(self, queue: str) -> int:
+        return await self._shelf.purge(queue)
+
     async def _follow(self, envelope: Envelope, due: int) -> None:
         """Publish a copy; the one that it follows goes with it, if that is in our hands."""
         name, run, gen = envelope.key
@@ -181,6 +226,8 @@ class EmbeddedBroker:
     async def _close(self, file: QueueFile, running: set[asyncio.Future[Any]]) -> None:
         self._file = None
         self._writable.clear()
+        self._board.close()
+        self._shelf.close()
         self._dealer.close()
         for each in running:
             each.cancel()

@@ -1,24 +1,29 @@
-"""The broker port over RabbitMQ: what the engine asks for, said to the session of the moment."""
+"""The broker ports over RabbitMQ: what the engine asks for, said to the session of the moment."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 
-from webhook_runner.broker.amqp.channel import LostError, Outgoing
+from webhook_runner.broker.amqp.board import RabbitBoard
+from webhook_runner.broker.amqp.channel import Outgoing
 from webhook_runner.broker.amqp.consuming import Wanted, WorkQueues
+from webhook_runner.broker.amqp.faults import LostError
 from webhook_runner.broker.amqp.keeper import SessionKeeper
 from webhook_runner.broker.amqp.message import dead_letter, handle_of, quarantined, task_message
 from webhook_runner.broker.amqp.poison import Poison
 from webhook_runner.broker.amqp.session import Session, Surroundings
+from webhook_runner.broker.amqp.shelf import RabbitShelf
 from webhook_runner.broker.amqp.topology import Topology, slot_key
 from webhook_runner.broker.amqp.wheel import WheelDriver
+from webhook_runner.broker.letter import invalid_marks
 from webhook_runner.errors import TopologyError
 from webhook_runner.policy.delay import WHEEL, Slot, Wheel
-from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Observer
+from webhook_runner.ports import BrokerState, Clock, Consumer, Delivery, Listener, Observer
 from webhook_runner.settings import BrokerSettings
 from webhook_runner.task.event import Warned
 from webhook_runner.task.model import Envelope
+from webhook_runner.task.notice import Aside, Depths, Notice, PutAside
 from webhook_runner.task.progress import due_milliseconds
 
 
@@ -33,7 +38,10 @@ class Parts:
 
 
 class RabbitBroker:
-    """See `webhook_runner.ports.Broker`; ``servers`` are AMQP urls, tried in random order."""
+    """Broker, Board and Shelf of `webhook_runner.ports`.
+
+    ``servers`` are AMQP urls, tried in random order.
+    """
 
     def __init__(
         self,
@@ -44,18 +52,24 @@ class RabbitBroker:
         observer: Observer,
         wheel: Wheel = WHEEL,
     ) -> None:
-        self._topology = Topology(settings.prefix, queues, len(wheel.levels), wheel.ring)
-        self._around = Surroundings(settings, self._topology, clock, observer)
+        topology = Topology(settings.prefix, queues, len(wheel.levels), wheel.ring)
+        self._around = Surroundings(settings, topology, clock, observer)
         self._keeper = SessionKeeper(self._around, servers)
+        self._board = RabbitBoard(self._around, self._keeper)
+        self._shelf = RabbitShelf(self._around, self._keeper)
         self._policy = wheel
         self._wanted: dict[str, Wanted] = {}
         self._parts: Parts | None = None
         self._one_quarantine = asyncio.Lock()
         self._drained = False
 
+    @property
+    def _topology(self) -> Topology:
+        return self._around.topology
+
     async def run(self) -> None:
         """Work until cancelled or drained. Raises TopologyError."""
-        await self._keeper.run(self._serve, lambda: self._drained)
+        await self._keeper.run(self._board.begin, self._serve, lambda: self._drained)
 
     def state(self) -> BrokerState:
         parts = self._parts
@@ -65,7 +79,7 @@ class RabbitBroker:
 
     async def serve(self, queues: tuple[str, ...]) -> None:
         fresh = [name for name in queues if name not in self._topology.queues]
-        self._topology = self._around.topology = replace(self._topology, queues=queues)
+        self._around.topology = replace(self._topology, queues=queues)
         session = self._keeper.session
         if session is None:
             return
@@ -102,7 +116,7 @@ class RabbitBroker:
             return task_message(envelope, self._topology.wait, key)
 
         await self._keeper.publish(make)
-        if self._parts is not None:
+        if self._parts is not None and self._board.is_recalled:
             await self._parts.wheel.landed(slot)
 
     def _slot(self, envelope: Envelope) -> Slot:
@@ -117,7 +131,8 @@ class RabbitBroker:
     async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
         # They keep their message id, and the library tells returned publishes apart by it.
         async with self._one_quarantine:
-            out = quarantined(delivery, reason, explanation, self._topology)
+            marks = invalid_marks(delivery.queue, reason, explanation)
+            out = quarantined(delivery, marks, self._topology, self._around.clock.now())
             await self._keeper.publish(lambda: out)
 
     async def ack(self, delivery: Delivery) -> bool:
@@ -163,6 +178,35 @@ class RabbitBroker:
             await parts.queues.close()
         await parts.session.close()
 
+    def attend(self, listener: Listener) -> None:
+        self._board.attend(listener)
+
+    async def post(self, notices: Sequence[Notice]) -> None:
+        await self._board.post(notices)
+
+    async def call(self, word: bytes) -> None:
+        await self._board.call(word)
+
+    async def recalled(self) -> None:
+        await self._board.recalled()
+
+    def walk(
+        self, aside: Aside, queue: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[PutAside]]:
+        return self._shelf.walk(aside, queue)
+
+    async def remove(self, item: PutAside) -> None:
+        await self._shelf.remove(item)
+
+    async def clear(self, aside: Aside, queue: str) -> int:
+        return await self._shelf.clear(aside, queue)
+
+    async def depths(self, queue: str) -> Depths:
+        return await self._shelf.depths(queue)
+
+    async def purge(self, queue: str) -> int:
+        return await self._shelf.purge(queue)
+
     async def _prepare(self, level: int) -> None:
         """Have the queues of a level declared before the first publish to them."""
         while True:
@@ -176,7 +220,7 @@ class RabbitBroker:
 
     async def _apply(self, queue: str) -> None:
         parts = self._parts
-        if parts is None:
+        if parts is None or not self._board.is_recalled:
             return
         try:
             await parts.queues.apply(queue)
@@ -194,9 +238,10 @@ class RabbitBroker:
             asyncio.ensure_future(_guarded(session, name, part))
             for name, part in (
                 ("confirms", session.watch_confirms),
-                ("queues", queues.run),
-                ("wheel", wheel.run),
-                ("poison", poison.run),
+                ("board", lambda: self._board.run(session)),
+                ("queues", lambda: self._informed(queues.run)),
+                ("wheel", lambda: self._informed(wheel.run)),
+                ("poison", lambda: self._informed(poison.run)),
             )
         ]
         try:
@@ -207,6 +252,11 @@ class RabbitBroker:
             for part in running:
                 part.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    async def _informed(self, part: Callable[[], Awaitable[None]]) -> None:
+        """Begin to hand over once it is known what was said before."""
+        await self._board.recalled()
+        await part()
 
     def _consumer(self, queue: str) -> Consumer | None:
         wanted = self._wanted.get(queue)

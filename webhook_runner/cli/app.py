@@ -21,7 +21,7 @@ EXAMPLES = """Examples:
   webhook-runner send http://localhost:8000/hello --in 20s
 
 Exit codes: 0 done, 1 error, 2 usage or configuration, 3 not found,
-4 another daemon has the queue file, 69 no broker, 74 queue file unusable,
+4 another daemon has the queue file, 69 no broker (or lost it), 74 queue file unusable,
 78 broker objects missing or wrong"""
 
 app = typer.Typer(

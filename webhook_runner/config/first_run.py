@@ -11,6 +11,7 @@ class FirstRun:
 
     Attributes:
         queue_file: where the embedded broker keeps the tasks.
+        state_file: where is kept what became of them; "" when no file of one's own has it.
         tasks: the URL that takes tasks; "" when the HTTP API is off or takes any free port.
         trial: a command that hands in a task which succeeds; "" without ``tasks``.
         onward: commands that lead to a configuration of one's own.
@@ -18,6 +19,7 @@ class FirstRun:
     """
 
     queue_file: str
+    state_file: str
     tasks: str
     trial: str
     onward: str
@@ -28,6 +30,8 @@ class FirstRun:
             "No configuration file: every setting has its default, and the broker is embedded.",
             f"  tasks are kept in  {self.queue_file}",
         ]
+        if self.state_file:
+            lines.append(f"  what they came to  {self.state_file}")
         if self.tasks:
             lines += [
                 f"  and come in at     {self.tasks}",
@@ -46,6 +50,7 @@ def first_run(loaded: Loaded) -> FirstRun | None:
     tasks = f"{url}/v1/tasks" if url else ""
     return FirstRun(
         queue_file=loaded.settings.queue_file,
+        state_file=loaded.settings.state_file,
         tasks=tasks,
         trial=_trial(url, tasks) if url else "",
         onward="webhook-runner config example > taskqueue.ini"

@@ -26,6 +26,7 @@ from webhook_runner.settings import EMBEDDED, Settings
 PATH_VARIABLE = "TASKQUEUE_CONFIG_FILE"
 USUAL_PATH = Path("/etc/taskqueue/taskqueue.ini")
 NO_FILE = "default: no configuration file"
+_PLACES = (("server",), ("store", "url"))
 _NONE: Mapping[str, object] = MappingProxyType({})
 
 
@@ -80,7 +81,7 @@ def load(
     places |= {key: f"{places.get(key, home)} ({said})" for key, said in resolver.sources.items()}
     origins = Origins(places, str(home))
     settings, told = _checked(table, resolver.findings)
-    if to_serve and not any(finding.path == ("server",) for finding in told):
+    if to_serve and not any(finding.path in _PLACES for finding in told):
         told += unusable_place(settings, state)
     told.sort(key=lambda finding: source.lines.get(finding.path, 0))
     problems += [origins.told(finding) for finding in told]

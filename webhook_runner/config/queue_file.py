@@ -1,4 +1,4 @@
-"""Where the embedded broker keeps its file: without a configuration file, and whether it can."""
+"""Where queue file and state file lie: without a configuration file, and whether they can."""
 
 import errno
 import tempfile
@@ -16,6 +16,7 @@ NO_PLACE = (
     "no configuration file, and neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set: there is"
     " no place for the queue file; name it: WEBHOOK_RUNNER_SERVER=embedded:/path/queue.db"
 )
+_STORE = ("store", "url")
 _UNWRITABLE = frozenset({errno.EACCES, errno.EPERM})
 
 
@@ -71,17 +72,21 @@ def state_directory(environ: Mapping[str, str]) -> StateDirectory | None:
 
 
 def unusable_place(settings: Settings, state: StateDirectory | None) -> Iterator[Finding]:
-    """Yield why the queue file cannot lie where it should, as far as its directory can tell.
+    """Yield why a file cannot lie where it should, as far as its directory can tell.
 
     The file itself is never opened here: closing it would take away the locks that SQLite holds
     on it in this process (https://sqlite.org/howtocorrupt.html, 2.2). ``state`` is the directory
     when the daemon makes it.
     """
-    if settings.queue_file in {"", MEMORY}:
-        return
-    file = Path(settings.queue_file)
-    if problem := _problem(file, state.nearest() if state else file.parent):
-        yield Finding(("server",), problem)
+    told: dict[Path, Finding] = {}
+    for place, name in ((("server",), settings.queue_file), (_STORE, settings.state_file)):
+        file = Path(name)
+        if name in {"", MEMORY} or file.parent in told:
+            continue
+        made = state if state and file.parent == state.path else None
+        if problem := _problem(file, made.nearest() if made else file.parent):
+            told[file.parent] = Finding(place, problem)
+    yield from told.values()
 
 
 def _problem(file: Path, directory: Path) -> str:

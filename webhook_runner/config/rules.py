@@ -11,10 +11,14 @@ from webhook_runner.config.shapes import (
     proxy_problem,
     queue_file_problem,
     rule_problem,
+    store_url_problem,
 )
 from webhook_runner.settings import (
     EMBEDDED,
     MEMORY,
+    NO_STORE,
+    POSTGRESQL,
+    ApiSettings,
     BrokerSettings,
     EgressSettings,
     QueueSettings,
@@ -29,9 +33,10 @@ def broken_rules(settings: Settings) -> Iterator[Finding]:
     yield from _servers(settings)
     if not settings.queue_file:
         yield from _broker(settings)
+    yield from _store(settings)
     yield from _egress(settings.egress)
     yield from _base_url(("base_url",), settings.base_url)
-    yield from _if(("api", "listen"), listen_problem(settings.api.listen))
+    yield from _api(settings.api)
     if settings.unknown_queue == "default" and settings.default_queue not in settings.queues:
         yield Finding(
             ("default_queue",),
@@ -78,9 +83,49 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         yield _above(("broker",), "reconnect_min_seconds", "reconnect_max_seconds", broker)
 
 
+def _store(settings: Settings) -> Iterator[Finding]:
+    place = ("store", "url")
+    yield from _if(place, store_url_problem(settings.store.url))
+    if (file := settings.queue_file) not in {"", MEMORY}:
+        taken = {file, *(file + suffix for suffix in ("-wal", "-shm", ".lock"))}
+        if settings.state_file in taken:
+            yield Finding(
+                place, f"{settings.state_file} is of the queue file; name another", (("server",),)
+            )
+    if settings.store_url != NO_STORE:
+        return
+    for name, queue in settings.queues.items():
+        if queue.dedup:
+            yield Finding(
+                ("queues", name, "dedup"),
+                'needs a store: [store] url = "sqlite:/path/state.db" for one daemon,'
+                ' "postgresql://..." for many',
+                (place, ("server",)),
+            )
+
+
 def _above(table: Path, low: str, high: str, section: object) -> Finding:
     values = f"{getattr(section, low):g} is above {high} = {getattr(section, high):g}"
     return Finding((*table, low), f"{values}; lower one or raise the other", ((*table, high),))
+
+
+def _api(api: ApiSettings) -> Iterator[Finding]:
+    yield from _if(("api", "listen"), listen_problem(api.listen))
+    names = [token.name for token in api.tokens]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Finding(("api", "tokens"), f"{basic_string(name)} is there twice; name each once")
+    for token in api.tokens:
+        if bool(token.hash) == bool(token.file):
+            text = f'{basic_string(token.name)} needs either hash = "sha256:..." or file'
+            yield Finding(("api", "tokens"), f"{text}; `webhook-runner token` prints one")
+    is_open = bool(api.listen) and not is_loopback(host_and_port(api.listen)[0])
+    if is_open and not api.tokens and not listen_problem(api.listen):
+        yield Finding(
+            ("api", "listen"),
+            f"whoever reaches {api.listen} could queue and cancel tasks; add tokens, of which"
+            ' `webhook-runner token` prints one, or write "127.0.0.1:7676"',
+            (("api", "tokens"),),
+        )
 
 
 def _egress(egress: EgressSettings) -> Iterator[Finding]:
@@ -148,13 +193,21 @@ def doubts(settings: Settings) -> Iterator[Finding]:
         yield from _doubts_of_embedded(settings)
     elif settings.broker.ca_file and not any(url.startswith("amqps:") for url in settings.servers):
         yield Finding(("broker", "ca_file"), "not used: no server is amqps://", (("server",),))
-    listen = settings.api.listen
-    if listen and not is_loopback(host_and_port(listen)[0]):
-        text = f"whoever reaches {listen} can queue tasks and read what /metrics says"
-        yield Finding(("api", "listen"), f"{text}; let a firewall or a proxy choose who does")
+    yield from _doubts_of_store(settings)
+
+
+def _doubts_of_store(settings: Settings) -> Iterator[Finding]:
+    if settings.store.password_file and not settings.store_url.startswith(POSTGRESQL):
+        yield Finding(
+            ("store", "password_file"), "not used: the store is not PostgreSQL", (("store", "url"),)
+        )
+    if settings.state_file == MEMORY != settings.queue_file:
+        yield Finding(("store", "url"), "what is known of tasks ends with the daemon")
 
 
 def _doubts_of_embedded(settings: Settings) -> Iterator[Finding]:
+    if settings.on_disconnect != "reconnect":
+        yield Finding(("on_disconnect",), "not used: an embedded broker is never lost")
     for key, default in BrokerSettings():
         if getattr(settings.broker, key) != default:
             yield Finding(("broker", key), "not used: it is for RabbitMQ, and server is embedded")

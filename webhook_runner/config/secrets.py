@@ -5,20 +5,24 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
+from urllib.parse import quote
 
 from webhook_runner.config.place import Finding, Path
 from webhook_runner.config.source import system_words
-from webhook_runner.settings import Settings
+from webhook_runner.errors import ConfigError
+from webhook_runner.settings import POSTGRESQL, Settings
 
 _CREDENTIALS = "CREDENTIALS_DIRECTORY"
 _LARGEST_SECRET = 65536
-_PRIVATE = (("broker", "password_file"), ("broker", "key_file"))
+_PRIVATE = (("broker", "password_file"), ("broker", "key_file"), ("store", "password_file"))
 _FILES = (
     *_PRIVATE,
     ("broker", "ca_file"),
     ("broker", "cert_file"),
     ("egress", "ca_file"),
 )
+
+_TOKENS = ("api", "tokens")
 
 
 class _Unreadable(Exception):  # noqa: N818 - never leaves this module
@@ -39,6 +43,11 @@ class Resolver:
             inner = table.get(section)
             if isinstance(inner, dict) and isinstance(inner.get(key), str):
                 inner[key] = self._expanded((section, key), inner[key])
+        api = table.get("api")
+        tokens = api.get("tokens") if isinstance(api, dict) else None
+        for token in tokens if isinstance(tokens, list) else ():
+            if isinstance(token, dict) and isinstance(token.get("file"), str):
+                token["file"] = self._expanded(_TOKENS, token["file"])
         queues = table.get("queues")
         for name, queue in (queues if isinstance(queues, dict) else {}).items():
             headers = queue.get("headers") if isinstance(queue, dict) else None
@@ -116,7 +125,7 @@ def unreadable_files(settings: Settings) -> Iterator[Finding]:
 def exposed_files(settings: Settings) -> Iterator[Finding]:
     """Yield the private files that every user of the machine may read."""
     for path, file in _named_files(settings):
-        if path not in _PRIVATE:
+        if path not in _PRIVATE and path != _TOKENS:
             continue
         try:
             mode = file.stat().st_mode
@@ -129,5 +138,41 @@ def exposed_files(settings: Settings) -> Iterator[Finding]:
 def _named_files(settings: Settings) -> Iterator[tuple[Path, FilePath]]:
     for section, key in _FILES:
         name = getattr(getattr(settings, section), key)
-        if name and not (section == "broker" and settings.queue_file):
+        if name and _is_used(section, settings):
             yield (section, key), FilePath(name)
+    for token in settings.api.tokens if settings.api.listen else ():
+        if token.file:
+            yield _TOKENS, FilePath(token.file)
+
+
+def _is_used(section: str, settings: Settings) -> bool:
+    if section == "store":
+        return settings.store_url.startswith(POSTGRESQL)
+    return not (section == "broker" and settings.queue_file)
+
+
+def password_in(url: str) -> str:
+    """Return the password of a URL as it is written there, of one with several hosts too."""
+    authority = url.partition("://")[2].partition("/")[0]
+    return authority.rpartition("@")[0].partition(":")[2]
+
+
+def store_address(settings: Settings) -> str:
+    """Return ``store_url`` with the password of ``store.password_file`` in it.
+
+    Raises:
+        ConfigError: the file cannot be read now.
+
+    """
+    url, file = settings.store_url, settings.store.password_file
+    if not file or not url.startswith(POSTGRESQL):
+        return url
+    try:
+        password = read_secret(FilePath(file))
+    except _Unreadable as error:
+        raise ConfigError(f"[store] password_file: {error}") from error
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    account, _, host = authority.rpartition("@")
+    user = account.partition(":")[0]
+    return f"{scheme}://{user}:{quote(password, safe='')}@{host}{slash}{path}"

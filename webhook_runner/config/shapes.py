@@ -2,10 +2,11 @@
 
 import ipaddress
 import re
-from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote_to_bytes, urlsplit
 
 from webhook_runner.dispatch.guard import parse_rule
 from webhook_runner.errors import InvalidTaskError
+from webhook_runner.settings import MEMORY, NO_STORE, POSTGRESQL, SQLITE, host_and_port
 from webhook_runner.task.header import check_headers
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -16,20 +17,64 @@ _LAST_PORT = 65535
 
 def queue_file_problem(path: str) -> str:
     """Return what is wrong with what follows ``embedded:``."""
-    if path == ":memory:":
+    return _file_problem(path, 'write "embedded:/var/lib/webhook-runner/queue.db"')
+
+
+def _file_problem(path: str, form: str) -> str:
+    if path == MEMORY:
         return ""
     if path.startswith("//"):
-        return f"one slash is enough; {_FILE_FORM}"
+        return f"one slash is enough; {form}"
     if not path.startswith("/"):
-        return f"the path must be absolute; {_FILE_FORM}"
+        return f"the path must be absolute; {form}"
     if not path.isprintable() or "?" in path or "#" in path:
-        return f'no "?", "#" or control characters in the path; {_FILE_FORM}'
+        return f'no "?", "#" or control characters in the path; {form}'
     if path.endswith("/"):
-        return f"the path of a file does not end in a slash; {_FILE_FORM}"
+        return f"the path of a file does not end in a slash; {form}"
     return ""
 
 
-_FILE_FORM = 'write "embedded:/var/lib/webhook-runner/queue.db"'
+def store_url_problem(url: str) -> str:
+    """Return what is wrong with ``store.url``."""
+    if url in {"", NO_STORE}:
+        return ""
+    if url.startswith(SQLITE):
+        return _file_problem(url.removeprefix(SQLITE), f"write {_STATE_FORM}")
+    if url.startswith(POSTGRESQL):
+        return _database_problem(url)
+    return f'write {_STATE_FORM}, {_DATABASE_FORM}, "none" or ""'
+
+
+_STATE_FORM = '"sqlite:/var/lib/webhook-runner/state.db"'
+_DATABASE_FORM = '"postgresql://user:password@host:5432/database"'
+
+
+def _database_problem(url: str) -> str:
+    """Judge it by libpq's rules: several hosts, or a socket's directory, or none but in the query.
+
+    https://www.postgresql.org/docs/current/libpq-connect.html
+    """
+    encoded = "with : / ? # @ in the user or password percent-encoded"
+    if not url.isprintable() or " " in url or "#" in url or url.count("@") > 1:
+        return f"write {_DATABASE_FORM}, {encoded}"
+    address, _, query = url.partition("://")[2].partition("?")
+    named = parse_qs(query)
+    if secret := next((name for name in named if name.endswith("password")), ""):
+        return f"no {secret} after the question mark; write it before the host, or password_file"
+    hosts = [host for host in address.partition("/")[0].rpartition("@")[2].split(",") if host]
+    if bad := next((host for host in hosts if not _is_database_host(host)), ""):
+        return f"{bad!r} is no host; write {_DATABASE_FORM}, {encoded}"
+    if not hosts and not named.keys() & {"host", "hostaddr", "service"}:
+        socket = '"postgresql:///database?host=/var/run/postgresql"'
+        return f"no host; write {_DATABASE_FORM}, or {socket} for a socket"
+    return _percent_problem(url)
+
+
+def _is_database_host(text: str) -> bool:
+    host, port = host_and_port(text)
+    if port and not (port.isdecimal() and 0 < int(port) <= _LAST_PORT):
+        return False
+    return host.upper().startswith("%2F") or (_is_host(host) and not host.startswith("*"))
 
 
 def broker_url_problem(url: str) -> str:

@@ -27,7 +27,6 @@ _LATER = frozenset(
         "follow_redirects",
         "per_host_concurrency",
         "key_limits",
-        "tokens",
         "order_on_failure",
         "gone_disables",
         "rollback_on_invalid",
@@ -79,7 +78,7 @@ def _without(table: dict[str, Any], path: Path) -> None:
 def _finding(error: ErrorDetails, table: Mapping[str, Any]) -> Finding:
     path = _path(error, table)
     value = _at(table, path)
-    if error["type"] == "extra_forbidden":
+    if error["type"] == "extra_forbidden" and path[-1] == error["loc"][-1]:
         return Finding(path, _unknown(path, value))
     if error["loc"][-1] == "[key]" or path == ("queues",):
         return Finding(path, _queue_problem(path, value))
@@ -144,7 +143,7 @@ def _suggestion(table: Path, key: str) -> str:
 
 
 def _homes(key: str) -> Iterator[str]:
-    for section in ("broker", "api", "egress", "performance", "log"):
+    for section in ("broker", "store", "api", "egress", "performance", "log"):
         model = section_of((section,))
         if model and key in model.model_fields:
             yield f"in [{section}]"
@@ -155,7 +154,7 @@ def _homes(key: str) -> Iterator[str]:
 
 
 def _shown(path: Path, value: object) -> str:
-    secret = path[0] == "server" or "headers" in path
+    secret = path[0] == "server" or path == ("store", "url") or "headers" in path
     if secret or isinstance(value, Mapping | list | tuple):
         return toml_kind(value)
     if isinstance(value, str):

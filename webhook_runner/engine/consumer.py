@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from enum import StrEnum
 
 from webhook_runner.engine.executor import Executor
 from webhook_runner.engine.lane import Lane
@@ -11,10 +12,18 @@ from webhook_runner.ports import Broker, Clock, Delivery
 from webhook_runner.settings import QueueSettings
 
 
+class Hold(StrEnum):
+    """Why a queue is not to be consumed for now; any of these does it, whatever the others say."""
+
+    PAUSED = "paused"
+    STEERED = "paused by request"
+    STORE = "store"
+
+
 class QueueConsumer:
     """One queue's deliveries become tasks of this process. Implements ports.Consumer.
 
-    The queue is consumed while it is wanted: not while paused, nor while its next token is more
+    The queue is consumed while it is wanted: not while held, nor while its next token is more
     than ``DRY`` seconds away, so that no delivery waits here unacknowledged for that long.
     """
 
@@ -25,28 +34,31 @@ class QueueConsumer:
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake: asyncio.Task[None] | None = None
-        self._paused = False
+        self._held: set[Hold] = set()
         self._stopped = False
         lane.gate.on_dry = self.rest
 
     @property
     def is_taking(self) -> bool:
-        return not (self._paused or self._stopped)
+        return not (self._held or self._stopped)
 
     @property
     def is_busy(self) -> bool:
         """Whether anything that was taken is not settled yet."""
         return bool(self._tasks)
 
-    def hold_back(self) -> None:
-        """Begin paused."""
-        self._paused = True
+    def is_held(self, why: Hold) -> bool:
+        return why in self._held
+
+    def hold_back(self, why: Hold = Hold.PAUSED) -> None:
+        """Begin held."""
+        self._held.add(why)
         self.lane.gate.close()
 
     def condition(self, *, consumed: bool) -> str:
         """Say in a word or two how it stands, given whether the broker hands over its queue."""
-        if self._paused:
-            return "paused"
+        if self._held:
+            return str(min(self._held))
         if self._wake is not None:
             return "resting"
         return "ok" if consumed else "not consumed"
@@ -85,14 +97,15 @@ class QueueConsumer:
         self.lane.reconfigure(settings, base_url)
         await self.start()
 
-    async def pause(self) -> None:
+    async def pause(self, why: Hold = Hold.PAUSED) -> None:
         """Take nothing new; what runs goes on, what waits is given back."""
-        self._paused = True
+        self._held.add(why)
         await self._close()
 
-    async def resume(self) -> None:
-        self._paused = False
-        if not self._stopped:
+    async def resume(self, why: Hold = Hold.PAUSED) -> None:
+        """Take again, unless there is another reason not to."""
+        self._held.discard(why)
+        if self.is_taking:
             self.lane.gate.open()
             await self.start()
 

@@ -27,12 +27,15 @@ class Reception:
         clock: Clock,
         observer: Observer,
         make_id: Callable[[], str],
+        *,
+        has_store: bool = False,
     ) -> None:
         self._settings = settings
         self._lanes = lanes
         self._clock = clock
         self._observer = observer
         self._make_id = make_id
+        self._has_store = has_store
         self._last_run = 0
 
     @property
@@ -74,7 +77,8 @@ class Reception:
         A task that does not name a queue is for ``queue``, or for ``default_queue``.
 
         It has its id and its generation, so the message is no publisher's any more: nothing needs
-        to name it, and its redeliveries are told by (id, run, gen).
+        to name it, and its redeliveries are told by (id, run, gen). An id that came with it is
+        not to be used twice, if there is a store.
 
         Raises:
             InvalidTaskError: whatever is wrong with the message; says what would be right.
@@ -83,7 +87,19 @@ class Reception:
         now, home = self._clock.now(), queue or self._settings.default_queue
         envelope = self._decoded(message, home, now)
         envelope = self._let_in(envelope, "")
-        return replace(envelope, run=self._next_run(now), gen=1, named=True)
+        given = envelope.named and self._has_store
+        return replace(envelope, run=self._next_run(now), gen=1, named=True, dedup=given)
+
+    def again(self, message: Message, queue: str) -> Envelope:
+        """Return a copy of ours that was kept for long, as it stood then, as a run of its own.
+
+        Raises:
+            InvalidTaskError: as ``read`` does.
+
+        """
+        now = self._clock.now()
+        envelope = self._routed(self._decoded(message, queue, now), self._lanes)
+        return replace(envelope, run=self._next_run(now))
 
     def _decoded(self, message: Message, queue: str, now: float) -> Envelope:
         rules = Rules(
@@ -106,6 +122,10 @@ class Reception:
         if not self._lanes[envelope.task.queue].settings.body_on_get:
             check_bodies(envelope.task)
         self._check_addresses(envelope)
+        dedup = envelope.task.dedup
+        if dedup is not None and dedup.wanted and not self._has_store:
+            text = "duplicates are known by a store only; none is configured: [store] url"
+            raise InvalidTaskError("needs_store", text, "dedup")
         return envelope
 
     def _next_run(self, now: float) -> int:

@@ -99,17 +99,19 @@ def _of_broker(event: BrokerEvent) -> Line:
 
 def _of_daemon(event: DaemonEvent) -> Line:
     match event:
-        case DaemonStarted(version=version, config=config, broker=broker, listen=listen):
+        case DaemonStarted(version=version, config=config, broker=broker, store=store):
             fields: Fields = {"version": version, "config": clean(config), "broker": clean(broker)}
-            fields |= {"listen": clean(listen), "queues": _texts(event.queues)}
+            fields["store"] = clean(store)
+            fields |= {"listen": clean(event.listen), "queues": _texts(event.queues)}
             return Line(INFO, "daemon.started", fields)
         case DaemonOnDefaults(queue_file=queue_file, tasks=tasks, trial=trial, onward=onward):
             fields = {"queue_file": clean(queue_file), "tasks": tasks, "try": trial}
             return Line(INFO, "daemon.first_run", {**fields, "onward": onward})
         case DaemonReady():
             return Line(INFO, "daemon.ready", {})
-        case DaemonDraining(in_flight=in_flight, timeout=timeout):
-            return Line(INFO, "daemon.draining", {"in_flight": in_flight, "timeout_s": timeout})
+        case DaemonDraining(in_flight=in_flight, timeout=timeout, reason=reason):
+            fields = {"in_flight": in_flight, "timeout_s": timeout, "reason": clean(reason)}
+            return Line(ERROR if reason else INFO, "daemon.draining", fields)
         case DaemonStopped(interrupted=interrupted):
             return Line(INFO, "daemon.stopped", {"interrupted": interrupted})
 

@@ -20,6 +20,10 @@ class Fanout:
         )
         self.failures: dict[str, int] = {}
 
+    def join(self, observer: Observer) -> None:
+        """Tell one more observer, after the others, from now on."""
+        self._notices = (*self._notices, (type(observer).__name__, observer.notice))
+
     def notice(self, event: Event) -> None:
         for name, notice in self._notices:
             try:

@@ -104,11 +104,11 @@ class Renderer:
         match event:
             case TaskAccepted(envelope=envelope):
                 return Line(DEBUG, "task.accepted", {**fields, "url": clean(envelope.task.url)})
-            case TaskReceived(envelope=envelope, redeliveries=redeliveries):
+            case TaskReceived(envelope=envelope):
                 fields["url"] = clean(envelope.task.url)
-                if redeliveries:
-                    fields["redeliveries"] = redeliveries
-                return Line(INFO if redeliveries else DEBUG, "task.received", fields)
+                if envelope.turn:
+                    fields["redeliveries"] = envelope.turn
+                return Line(INFO if envelope.turn else DEBUG, "task.received", fields)
             case TaskForwarded(errand=errand):
                 return Line(DEBUG, "task.forwarded", {**fields, "errand": clean(errand)})
             case TaskScheduled(until=until, why=why):

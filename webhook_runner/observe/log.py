@@ -171,8 +171,10 @@ def _route_libraries(logger: Logger) -> None:
 def _is_detail(event: Event) -> bool:
     """Whether the line would be for debugging; a shortcut around rendering the busiest ones."""
     match event:
-        case AttemptStarted() | AttemptFinished() | TaskAccepted() | TaskReceived(redeliveries=0):
+        case AttemptStarted() | AttemptFinished() | TaskAccepted():
             return True
+        case TaskReceived(envelope=envelope):
+            return not envelope.turn
         case _:
             return False
 

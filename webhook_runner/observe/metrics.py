@@ -207,8 +207,8 @@ class MetricsObserver:
 
     def _arrival(self, event: ArrivalEvent) -> None:
         match event:
-            case TaskReceived(envelope=envelope, redeliveries=redeliveries):
-                again = "true" if redeliveries else "false"
+            case TaskReceived(envelope=envelope):
+                again = "true" if envelope.turn else "false"
                 self._received(self._queue(envelope.task.queue), again).inc()
             case TaskRejected(queue=name, reason=reason):
                 queue, reason = self._queue(name), self._reason(reason)

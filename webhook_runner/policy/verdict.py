@@ -17,12 +17,20 @@ class Why(StrEnum):
     SUSPECT = "suspect"
 
 
+class Revoked(StrEnum):
+    """Why a copy is not to be carried out although nobody has settled it."""
+
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+
 class Errand(StrEnum):
     """Why a message goes on to a work queue before anything else."""
 
     ROUTED = "routed"
     NAMED = "named"
     COUNTED = "counted"
+    HURRIED = "hurried"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,9 @@ class Proceed:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """The task has succeeded; nothing follows."""
+    """The task has succeeded, with this answer; nothing follows."""
+
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +93,18 @@ class Expire:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """Called off: the roll-back if its queue wants one, then acknowledge. No dead letter."""
+
+    rollback: Envelope | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
-    """Acknowledge and forget: this copy is already settled."""
+    """Acknowledge and forget: this copy is already settled, or a duplicate ``of`` that task."""
 
     reason: str
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +112,5 @@ class Release:
     """Give the delivery back untouched."""
 
 
-Verdict = Complete | Retry | Postpone | Forward | Fail | Expire | Drop | Release
-Admission = Proceed | Postpone | Forward | Fail | Expire
+Verdict = Complete | Retry | Postpone | Forward | Fail | Expire | Cancel | Drop | Release
+Admission = Proceed | Postpone | Forward | Fail | Expire | Cancel | Drop

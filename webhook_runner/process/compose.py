@@ -9,28 +9,41 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from webhook_runner import __version__
+from webhook_runner.api.credentials import token_in
+from webhook_runner.api.served import Door
 from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.config.first_run import FirstRun, first_run
 from webhook_runner.config.loader import Loaded
+from webhook_runner.config.secrets import password_in, store_address
 from webhook_runner.dispatch.extend import ExtendingDispatcher
 from webhook_runner.dispatch.http import HttpDispatcher
+from webhook_runner.engine.control import Control, Room
+from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.queues import Queues
+from webhook_runner.errors import ConfigError, StoreError
 from webhook_runner.observe.fanout import Fanout
 from webhook_runner.observe.log import LogObserver, configure
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.redact import Redaction, clean
-from webhook_runner.ports import Broker, Clock, Dispatcher, Observer
+from webhook_runner.ports import Broker, Clock, Dispatcher, Observer, Store
 from webhook_runner.process.clock import SystemClock, dice, task_id
 from webhook_runner.process.daemon import Daemon, Parts
 from webhook_runner.process.extensions import load_extensions
-from webhook_runner.process.failpoints import FailingBroker, FailingDispatcher, Failpoints
+from webhook_runner.process.failpoints import (
+    FailingBroker,
+    FailingDispatcher,
+    FailingStore,
+    Failpoints,
+)
+from webhook_runner.process.loss import Loss
 from webhook_runner.process.notify import Notifier
 from webhook_runner.process.readiness import Bell
 from webhook_runner.settings import Settings
+from webhook_runner.store.open_store import make_store
 from webhook_runner.task.event import DaemonOnDefaults, DaemonStarted, Warned
 
 
@@ -54,12 +67,17 @@ def serve(reread: Callable[[], Loaded]) -> int:
 
 def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     """Wire every part by hand. Raises ConfigError."""
-    settings, clock, bell = loaded.settings, SystemClock(), Bell()
+    settings, clock, bell, loss = loaded.settings, SystemClock(), Bell(), Loss()
     redaction = Redaction()
     log = LogObserver(configure(settings.log, redaction=redaction), metadata=settings.log.metadata)
     metrics = MetricsObserver(__version__, settings.queues)
-    observer = Fanout(log, metrics, bell)
-    broker = _broker(settings, clock, observer)
+    door = Door(settings.api, clock)
+    observer = Fanout(log, metrics, bell, loss, door.events)
+    store = _store(settings, clock, observer)
+    recorded = store.state().kind != "none"
+    if recorded:
+        observer.join(Journal(store, clock))
+    broker = _broker(settings, clock, observer, recorded=recorded)
     http = HttpDispatcher(settings.egress, client=settings.performance.http)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
 
@@ -68,27 +86,56 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
         "Tasks that wait for their time, as of a moment ago.",
         broker.scheduled,
     )
-
-    def adopt(fresh: Settings) -> None:
-        _hide_secrets(fresh, redaction)
-        extending.adopt(load_extensions(fresh.queues))
-        metrics.set_queues(fresh.queues)
-        for name, queue in fresh.queues.items():
-            http.configure(name, queue.concurrency)
-
+    adopt = _adopter(redaction, extending, door, metrics)
     adopt(settings)
-    broker, dispatcher = _armed(broker, extending)
-    queues = Queues(settings, broker, dispatcher, observer, clock, dice(), task_id)
-    parts = Parts(broker, dispatcher, queues, observer, metrics, bell, Notifier())
+    armed, store, dispatcher = _armed(broker, store, extending)
+    queues = Queues(
+        settings, armed, store, dispatcher, observer, clock, dice(), task_id, http.configure
+    )
+    control = _control(settings, queues, broker, store, observer, clock)
+    parts = Parts(
+        armed, store, dispatcher, queues, control, door, observer, metrics, bell, loss, Notifier()
+    )
     _introduce(loaded, observer)
     return Daemon(settings, parts, reread, adopt)
 
 
-def _broker(settings: Settings, clock: Clock, observer: Observer) -> Broker:
+def _adopter(
+    redaction: Redaction, extending: ExtendingDispatcher, door: Door, metrics: MetricsObserver
+) -> Callable[[Settings], None]:
+    """Return what tells the edges of settings; it raises ConfigError."""
+
+    def adopt(fresh: Settings) -> None:
+        _hide_secrets(fresh, redaction)
+        extending.adopt(load_extensions(fresh.queues))
+        door.adopt(fresh.api)
+        metrics.set_queues(fresh.queues)
+
+    return adopt
+
+
+def _store(settings: Settings, clock: Clock, observer: Observer) -> Store:
+    try:
+        return make_store(store_address(settings), settings.store, clock, observer)
+    except StoreError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _broker(settings: Settings, clock: Clock, observer: Observer, *, recorded: bool) -> Room:
     if settings.queue_file:
-        return EmbeddedBroker(settings.queue_file, clock, observer)
+        return EmbeddedBroker(settings.queue_file, clock, observer, recorded=recorded)
     queues = tuple(settings.queues)
     return RabbitBroker(settings.broker, settings.servers, queues, clock, observer)
+
+
+def _control(
+    settings: Settings, queues: Queues, broker: Room, store: Store, observer: Fanout, clock: Clock
+) -> Control:
+    shared = not settings.queue_file
+    control = Control(task_id(), queues, broker, store, observer, clock, is_shared=shared)
+    broker.attend(control.hearing)
+    observer.join(control.fellows)
+    return control
 
 
 def _introduce(loaded: Loaded, observer: Fanout) -> None:
@@ -98,7 +145,8 @@ def _introduce(loaded: Loaded, observer: Fanout) -> None:
     where = str(loaded.path) if loaded.path else "defaults (no configuration file)"
     server = ", ".join(clean(server) for server in settings.servers)
     queues = tuple(settings.queues)
-    observer.notice(DaemonStarted(__version__, where, server, settings.api.listen, queues))
+    store, listen = clean(settings.store_url), settings.api.listen
+    observer.notice(DaemonStarted(__version__, where, server, store, listen, queues))
     for warning in loaded.warnings:
         observer.notice(Warned(warning, warning))
 
@@ -116,22 +164,29 @@ def _invite(told: FirstRun, log_format: str, observer: Fanout) -> None:
 
 def _hide_secrets(settings: Settings, redaction: Redaction) -> None:
     """Register what must never show in a line, wherever it may turn up."""
-    for server in settings.servers:
-        redaction.register_secret(urlsplit(server).password or "")
-    if settings.broker.password_file:
-        with suppress(OSError):
-            redaction.register_secret(Path(settings.broker.password_file).read_text().strip())
+    for url in (*settings.servers, settings.store_url):
+        redaction.register_secret(password_in(url))
+        redaction.register_secret(unquote(password_in(url)))
+    for file in (settings.broker.password_file, settings.store.password_file):
+        with suppress(OSError, ValueError):
+            redaction.register_secret(Path(file).read_text().strip() if file else "")
+    for token in settings.api.tokens:
+        with suppress(ConfigError):
+            redaction.register_secret(token_in(token))
     for queue in settings.queues.values():
         for value in queue.headers.values():
             redaction.register_secret(value)
 
 
-def _armed(broker: Broker, dispatcher: Dispatcher) -> tuple[Broker, Dispatcher]:
+def _armed(
+    broker: Broker, store: Store, dispatcher: Dispatcher
+) -> tuple[Broker, Store, Dispatcher]:
     text = os.environ.get("WEBHOOK_RUNNER_FAILPOINTS", "")
     if not text:
-        return broker, dispatcher
+        return broker, store, dispatcher
     points = Failpoints.parse(text)
-    return FailingBroker(broker, points), FailingDispatcher(dispatcher, points)
+    failing = FailingBroker(broker, points), FailingStore(store, points)
+    return *failing, FailingDispatcher(dispatcher, points)
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:

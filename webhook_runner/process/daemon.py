@@ -7,12 +7,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from webhook_runner.api.health import Readiness
-from webhook_runner.api.server import ApiServer, Served
+from webhook_runner.api.served import Door, Served
+from webhook_runner.api.server import ApiServer
 from webhook_runner.config.loader import Loaded
+from webhook_runner.engine.control import Control
 from webhook_runner.engine.queues import Queues
-from webhook_runner.errors import ConfigError, QueueFileError, TopologyError
+from webhook_runner.errors import (
+    ConfigError,
+    QueueFileError,
+    StoreError,
+    StoreUnavailableError,
+    TopologyError,
+)
 from webhook_runner.observe.metrics import MetricsObserver
-from webhook_runner.ports import Broker, Dispatcher, Observer
+from webhook_runner.ports import Broker, Dispatcher, Observer, Store
+from webhook_runner.process.loss import NO_BROKER, Loss
 from webhook_runner.process.notify import Notifier
 from webhook_runner.process.readiness import Bell, readiness, status
 from webhook_runner.process.reload import applicable, changes
@@ -30,6 +39,7 @@ OK = 0
 TOPOLOGY_WRONG = 78
 STATUS_SECONDS = 5.0
 HURRY_SECONDS = 2.0
+IDLE_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +47,15 @@ class Parts:
     """What a daemon is made of."""
 
     broker: Broker
+    store: Store
     dispatcher: Dispatcher
     queues: Queues
+    control: Control
+    door: Door
     observer: Observer
     metrics: MetricsObserver
     bell: Bell
+    loss: Loss
     notifier: Notifier
 
 
@@ -64,6 +78,7 @@ class Daemon:
         self._reload = asyncio.Event()
         self._pause_wanted = False
         self._turned = asyncio.Event()
+        self._why = ""
 
     async def run(self) -> int:
         """Work until a signal says stop. Returns the exit code.
@@ -74,14 +89,18 @@ class Daemon:
         """
         self._obey_signals()
         parts = self._parts
-        served = Served(self._readiness, parts.metrics.text, parts.queues.intake)
-        api = ApiServer(self._settings.api.listen, served)
+        api = ApiServer(self._settings.api.listen, self._served())
         loops = (
             self._parts.broker.run(),
+            self._parts.store.run(),
             api.run(),
             self._announce(),
             self._follow(self._reload, self._apply_reload),
             self._follow(self._turned, self._pause_or_resume),
+            self._follow(parts.bell.store_turned, parts.queues.heed_store),
+            self._follow(parts.queues.steering.turned, parts.queues.heed_steering),
+            parts.control.run(),
+            self._follow(self._parts.loss.noticed, self._judge_loss),
             self._parts.queues.start(),
             self._beat(),
         )
@@ -96,15 +115,20 @@ class Daemon:
         except TopologyError as error:
             self._parts.observer.notice(Warned("topology", str(error)))
             return TOPOLOGY_WRONG
-        except QueueFileError as error:
-            self._parts.observer.notice(Warned("queue file", str(error)))
+        except (QueueFileError, StoreError) as error:
+            about = "store" if isinstance(error, StoreError) else "queue file"
+            self._parts.observer.notice(Warned(about, str(error)))
             return error.code
         finally:
             for task in (*running, stopping):
                 task.cancel()
             await asyncio.gather(*running, stopping, return_exceptions=True)
-            await self._parts.dispatcher.close()
-        return OK
+            await self._close()
+        return NO_BROKER if self._why else OK
+
+    def _served(self) -> Served:
+        parts, intake = self._parts, self._parts.queues.intake
+        return Served(self._readiness, parts.metrics.text, intake, parts.control, parts.door)
 
     async def _until_stopped(
         self, running: set[asyncio.Task[None]], stopping: asyncio.Task[bool]
@@ -120,16 +144,45 @@ class Daemon:
         parts, limit = self._parts, self._settings.shutdown_timeout
         parts.notifier.stopping("draining")
         parts.notifier.extend_timeout(limit + 10)
-        parts.observer.notice(DaemonDraining(parts.queues.in_flight, limit))
+        parts.observer.notice(DaemonDraining(parts.queues.in_flight, limit, self._why))
         deadline = asyncio.get_running_loop().call_later(limit, self._hurry.set)
+        idle = asyncio.create_task(self._hurry_when_idle())
         interrupted = await parts.queues.drain(self._hurry)
         deadline.cancel()
+        idle.cancel()
         # A broker that does not answer takes back by itself what was not acknowledged.
         with suppress(TimeoutError):
             async with asyncio.timeout(HURRY_SECONDS if self._hurry.is_set() else limit + 5):
                 await parts.queues.intake.finish()
+                if parts.broker.state().connected:
+                    await parts.control.leave()
                 await parts.broker.drain()
         parts.observer.notice(DaemonStopped(interrupted))
+
+    async def _close(self) -> None:
+        await self._parts.dispatcher.close()
+        # Whatever was acknowledged is written; a store in trouble must not hold the end up.
+        with suppress(TimeoutError, StoreUnavailableError):
+            async with asyncio.timeout(HURRY_SECONDS):
+                await self._parts.store.close()
+
+    async def _hurry_when_idle(self) -> None:
+        """Without a broker only requests are waited for: what they led to cannot be kept."""
+        while self._why and self._parts.queues.requests:  # noqa: ASYNC110 - for once in a life
+            await asyncio.sleep(IDLE_LOOK_SECONDS)
+        if self._why:
+            self._hurry.set()
+
+    async def _judge_loss(self) -> None:
+        """End, if the settings of now say so, when the broker is lost."""
+        wanted = self._settings.on_disconnect
+        if wanted == "reconnect" or self._stop.is_set():
+            return
+        self._why = f'the broker is lost and on_disconnect = "{wanted}": {self._parts.loss.error}'
+        if wanted == "abort_exit":
+            self._hurry.set()
+        self._parts.queues.intake.close("the daemon has lost its broker")
+        self._stop.set()
 
     async def _announce(self) -> None:
         """Tell when everything is consumed, and again after it was not."""
@@ -182,7 +235,8 @@ class Daemon:
 
     def _readiness(self) -> Readiness:
         parts = self._parts
-        return readiness(parts.broker.state(), parts.queues, draining=self._stop.is_set())
+        state, stored = parts.broker.state(), parts.store.state()
+        return readiness(state, stored, parts.queues, draining=self._stop.is_set())
 
     def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()

@@ -7,20 +7,40 @@ import asyncio
 import os
 import signal
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from webhook_runner.errors import ConfigError
-from webhook_runner.ports import Broker, BrokerState, Consumer, Delivery, Dispatcher
+from webhook_runner.ports import (
+    Broker,
+    BrokerState,
+    Consumer,
+    Delivery,
+    Dispatcher,
+    Store,
+    StoreState,
+)
 from webhook_runner.task.model import Envelope
 from webhook_runner.task.outcome import Outcome
+from webhook_runner.task.record import (
+    Attempt,
+    Change,
+    Claim,
+    Entry,
+    Holder,
+    QueueCount,
+    TaskPage,
+    TaskQuery,
+    TaskRecord,
+)
 from webhook_runner.task.request import Request
 
 ACTIONS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
-POINTS = frozenset(
-    f"{call}.{side}"
-    for call in ("enqueue", "park", "bury", "quarantine", "ack", "dispatch", "receive")
-    for side in ("before", "after")
+_CALLS = (
+    *("enqueue", "park", "bury", "quarantine", "ack", "dispatch", "receive"),
+    *("kept", "claim", "keep_claim", "advance"),
 )
+POINTS = frozenset(f"{call}.{side}" for call in _CALLS for side in ("before", "after"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +168,72 @@ class FailingBroker:
 
     async def drain(self) -> None:
         await self._inner.drain()
+
+
+class FailingStore:
+    """A store with failpoints around what the journey of a task waits for."""
+
+    def __init__(self, inner: Store, points: Failpoints) -> None:
+        self._inner = inner
+        self._points = points
+
+    async def run(self) -> None:
+        await self._inner.run()
+
+    def record(self, entry: Entry) -> None:
+        self._inner.record(entry)
+
+    async def kept(self) -> None:
+        await self._points.reach("kept.before")
+        await self._inner.kept()
+        await self._points.reach("kept.after")
+
+    async def usable(self) -> None:
+        await self._inner.usable()
+
+    def state(self) -> StoreState:
+        return self._inner.state()
+
+    async def advance(self, change: Change) -> bool:
+        await self._points.reach("advance.before")
+        advanced = await self._inner.advance(change)
+        await self._points.reach("advance.after")
+        return advanced
+
+    async def find(self, task_id: str, run: int | None = None) -> TaskRecord | None:
+        return await self._inner.find(task_id, run)
+
+    async def attempts(self, task_id: str, run: int) -> list[Attempt]:
+        return await self._inner.attempts(task_id, run)
+
+    async def tasks(self, query: TaskQuery) -> TaskPage:
+        return await self._inner.tasks(query)
+
+    async def counts(self) -> list[QueueCount]:
+        return await self._inner.counts()
+
+    async def claim(self, claim: Claim) -> Holder:
+        await self._points.reach("claim.before")
+        holder = await self._inner.claim(claim)
+        await self._points.reach("claim.after")
+        return holder
+
+    async def keep_claim(self, key: str, run: int) -> None:
+        await self._points.reach("keep_claim.before")
+        await self._inner.keep_claim(key, run)
+        await self._points.reach("keep_claim.after")
+
+    async def drop_claim(self, key: str, run: int) -> None:
+        await self._inner.drop_claim(key, run)
+
+    def export(self, before: float) -> AsyncIterator[dict[str, object]]:
+        return self._inner.export(before)
+
+    async def forget(self, before: float) -> int:
+        return await self._inner.forget(before)
+
+    async def close(self) -> None:
+        await self._inner.close()
 
 
 def _failpoint(word: str) -> Failpoint:

@@ -3,8 +3,9 @@
 import asyncio
 
 from webhook_runner.api.health import Readiness
+from webhook_runner.engine.consumer import Hold
 from webhook_runner.engine.queues import Queues
-from webhook_runner.ports import BrokerState
+from webhook_runner.ports import BrokerState, StoreState
 from webhook_runner.task.event import (
     BrokerBlocked,
     BrokerConnected,
@@ -13,6 +14,8 @@ from webhook_runner.task.event import (
     ConfigReloaded,
     ConsumingChanged,
     Event,
+    StoreFailed,
+    StoreMended,
 )
 
 _SAYS_MORE = (
@@ -22,7 +25,12 @@ _SAYS_MORE = (
     | BrokerUnblocked
     | ConfigReloaded
     | ConsumingChanged
+    | StoreFailed
+    | StoreMended
 )
+
+
+_FINE = frozenset({"ok", "resting", Hold.STEERED.value})
 
 
 class Bell:
@@ -30,22 +38,32 @@ class Bell:
 
     def __init__(self) -> None:
         self.rung = asyncio.Event()
+        self.store_turned = asyncio.Event()
 
     def notice(self, event: Event) -> None:
+        if isinstance(event, StoreFailed | StoreMended):
+            self.store_turned.set()
         if isinstance(event, _SAYS_MORE):
             self.rung.set()
 
 
-def readiness(state: BrokerState, queues: Queues, *, draining: bool) -> Readiness:
-    """Ready means: connected, not blocked, every queue consumed or resting by its own limits."""
+def readiness(
+    state: BrokerState, store: StoreState, queues: Queues, *, draining: bool
+) -> Readiness:
+    """Ready means: connected, not blocked, every queue consumed, resting, or paused by request.
+
+    A store in trouble that nobody waits for is told, and does no harm.
+    """
     parts = {"broker": (state.blocked and f"blocked: {state.blocked}") or "ok"}
     if not state.connected:
         parts["broker"] = "not connected"
+    if store.trouble and store.waits:
+        parts["store"] = store.trouble
     for name, consumer in queues.consumers.items():
         parts[f"queue {name}"] = consumer.condition(consumed=name in state.consuming)
     if draining:
         parts["daemon"] = "draining"
-    return Readiness(all(text in {"ok", "resting"} for text in parts.values()), parts)
+    return Readiness(all(text in _FINE for text in parts.values()), parts)
 
 
 def status(state: BrokerState, queues: Queues) -> str:

@@ -10,6 +10,7 @@ from webhook_runner.errors import InvalidTaskError
 from webhook_runner.task.document import read_document
 from webhook_runner.task.fields import (
     TASK_ID,
+    DedupFields,
     RollBackFields,
     TaskFields,
     read_fields,
@@ -17,7 +18,7 @@ from webhook_runner.task.fields import (
 )
 from webhook_runner.task.header import check_headers
 from webhook_runner.task.instant import parse_instant
-from webhook_runner.task.model import Envelope, Message, RollBack, Task
+from webhook_runner.task.model import Dedup, Envelope, Message, RollBack, Task
 from webhook_runner.task.progress import MAX_TEXT_CHARS, read_progress
 from webhook_runner.task.url import checked_url
 
@@ -94,6 +95,23 @@ def decode(
     return Decoded(envelope, _warnings(message, task, unknown))
 
 
+def called(body: bytes) -> tuple[str, str, str]:
+    """Return what can be read of the url, the method and the id of any message, or ""."""
+    try:
+        document = read_document(body)
+    except InvalidTaskError:
+        return "", "", ""
+    return (
+        _text(document.get("url")),
+        _text(document.get("method", b'"POST"')),
+        _text(document.get("id")),
+    )
+
+
+def _text(raw: bytes | None) -> str:
+    return _STRING.decode(raw) if raw is not None and raw.startswith(b'"') else ""
+
+
 def _check_outside(message: Message, rules: Rules) -> None:
     size, limit = len(message.body), rules.max_message_bytes
     if size > limit:
@@ -128,6 +146,7 @@ def _task(
         timeout=fields.timeout,
         roll_back=_roll_back(fields.roll_back),
         metadata=_present(document, "metadata"),
+        dedup=_dedup(fields.dedup),
     )
 
 
@@ -149,6 +168,10 @@ def _roll_back(fields: RollBackFields | None) -> RollBack | None:
     checked_url(fields.url, "roll_back.url")
     check_headers(fields.headers, "roll_back.headers")
     return RollBack(fields.url, fields.method, fields.headers)
+
+
+def _dedup(fields: DedupFields | None) -> Dedup | None:
+    return None if fields is None else Dedup(fields.wanted, fields.key or "", fields.window)
 
 
 def check_bodies(task: Task) -> None:

@@ -25,10 +25,13 @@ class TaskRefused:
 
 @dataclass(frozen=True, slots=True)
 class TaskReceived:
-    """A valid delivery arrived; ``redeliveries`` counts earlier ones without an outcome."""
+    """A valid delivery arrived; the envelope's ``turn`` counts earlier ones without an outcome.
+
+    ``superfluous``: it is of a line beside an older one, and ends here.
+    """
 
     envelope: Envelope
-    redeliveries: int
+    superfluous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,10 @@ class RetryScheduled:
 
 @dataclass(frozen=True, slots=True)
 class TaskSucceeded:
+    """``status`` is what the endpoint answered with, as far as that is known here."""
+
     envelope: Envelope
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +104,14 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True)
 class TaskDropped:
-    """A copy was acknowledged without an attempt, because another one is settled."""
+    """A copy was acknowledged without an attempt, because another one is settled.
+
+    ``of`` is the id of the task that a duplicate is one of.
+    """
 
     envelope: Envelope
     reason: str
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +210,7 @@ class DaemonStarted:
     version: str
     config: str
     broker: str
+    store: str
     listen: str
     queues: tuple[str, ...]
 
@@ -221,8 +232,11 @@ class DaemonReady:
 
 @dataclass(frozen=True, slots=True)
 class DaemonDraining:
+    """The daemon stops; ``reason`` when nobody asked for it."""
+
     in_flight: int
     timeout: float
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from webhook_runner.errors import InvalidTaskError
 from webhook_runner.settings import QUEUE_NAME
 from webhook_runner.task.document import read_object
 
+DEDUP_KEY = r"^[!-~]{1,200}$"
 TASK_ID = r"^[A-Za-z0-9_-]{1,96}$"
 MAX_RETRIES = 2**31 - 1
 RAW_FIELDS = frozenset({"payload", "metadata"})  # never read here, only carried
@@ -27,6 +28,16 @@ class RollBackFields(BaseModel):
     headers: dict[str, str] = Field(default_factory=dict)
 
 
+class DedupFields(BaseModel):
+    """``wanted`` is what a message says that writes true or false instead of an object."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    wanted: bool = True
+    key: Annotated[str, Field(pattern=DEDUP_KEY)] | None = None
+    window: Annotated[Seconds, Field(gt=0)] | None = None
+
+
 class TaskFields(RollBackFields):
     """What a sender may say, without payload and metadata. Durations are seconds."""
 
@@ -38,6 +49,7 @@ class TaskFields(RollBackFields):
     roll_back: RollBackFields | None = None
     queue: Annotated[str, Field(pattern=QUEUE_NAME)] | None = None
     id: Annotated[str, Field(pattern=TASK_ID)] | None = None
+    dedup: DedupFields | None = None
 
 
 _TIME = ("epoch seconds or an RFC 3339 string", '"2026-01-31T08:30:00Z"')
@@ -53,9 +65,15 @@ _RIGHT = {
     "roll_back": ("a string or an object with url, method, headers", '"/undo"'),
     "queue": ("the name of a queue: letters, digits, dot, _ or -, at most 100", '"default"'),
     "id": ("1 to 96 letters, digits, _ or -", '"order-7"'),
+    "dedup": ("true, false or an object with key, window", '{"key": "order-7", "window": 600}'),
+    "key": ("1 to 200 visible ASCII characters", '"order-7"'),
+    "window": ("a number of seconds > 0", "600"),
 }
 _READ = frozenset(TaskFields.model_fields)
-_READ_IN_ROLL_BACK = frozenset(RollBackFields.model_fields)
+_READ_IN = {
+    "roll_back": frozenset(RollBackFields.model_fields),
+    "dedup": frozenset({"key", "window"}),
+}
 _UNIONS = frozenset({"eta", "expires"})  # pydantic adds the branch to the path
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _KINDS: tuple[tuple[type, str], ...] = (
@@ -90,10 +108,11 @@ def read_fields(document: Mapping[str, bytes]) -> TaskFields:
 def unknown_fields(document: Mapping[str, bytes]) -> tuple[str, ...]:
     """Return the paths of fields that nobody reads."""
     unknown = [name for name in document if name not in _READ and name not in RAW_FIELDS]
-    roll_back = document.get("roll_back", b"")
-    if roll_back.startswith(b"{"):
-        inside = read_object(roll_back, "roll_back")
-        unknown += [f"roll_back.{name}" for name in inside if name not in _READ_IN_ROLL_BACK]
+    for path, read in _READ_IN.items():
+        raw = document.get(path, b"")
+        if raw.startswith(b"{"):
+            inside = read_object(raw, path)
+            unknown += [f"{path}.{name}" for name in inside if name not in read]
     return tuple(unknown)
 
 
@@ -104,17 +123,19 @@ def _value(path: str, raw: bytes) -> object:
         return {
             key: _plain(f"{path}.{key:.60}", value) for key, value in read_object(raw, path).items()
         }
-    if path != "roll_back":
+    if path not in _READ_IN:
         return _plain(path, raw)
-    if raw.startswith(b'"'):
+    if path == "roll_back" and raw.startswith(b'"'):
         return {"url": _plain(path, raw)}
+    if path == "dedup" and raw in {b"true", b"false"}:
+        return {"wanted": raw == b"true"}
     if not raw.startswith(b"{"):
         return _plain(path, raw)
     members = read_object(raw, path).items()
     return {
         key: _value(f"{path}.{key}", value)
         for key, value in members
-        if value != b"null" and key in _READ_IN_ROLL_BACK
+        if value != b"null" and key in _READ_IN[path]
     }
 
 
@@ -129,7 +150,7 @@ def _complaint(error: ValidationError) -> InvalidTaskError:
     """Say what the first broken rule is, in the words of the contract."""
     first = error.errors(include_url=False, include_context=False)[0]
     path = [str(part)[:60] for part in first["loc"]]
-    name = next((part for part in path if part != "roll_back"), "roll_back")
+    name = next((part for part in path if part not in _READ_IN), path[0])
     field = path[0] if name in _UNIONS else ".".join(path)
     if first["type"] == "missing":
         return InvalidTaskError("missing_field", f"is missing; write {_RIGHT[name][1]}", field)
@@ -155,4 +176,4 @@ def _kind(value: object) -> str:
 def _reason(name: str, *, is_type: bool) -> str:
     if is_type:
         return "wrong_type"
-    return f"bad_{name}" if name in {"method", "queue", "id"} else "out_of_range"
+    return f"bad_{name}" if name in {"method", "queue", "id", "key"} else "out_of_range"

@@ -26,6 +26,18 @@ class RollBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Dedup:
+    """What a message says of its duplicates: whether they run, what they are told by, how long.
+
+    They are told by the id without a ``key``; ``window`` is seconds, None: that of the queue.
+    """
+
+    wanted: bool = True
+    key: str = ""
+    window: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A message as the broker hands it over, before anything is believed of it.
 
@@ -69,6 +81,7 @@ class Task(Struct, frozen=True):
     timeout: float | None = None
     roll_back: RollBack | None = None
     metadata: bytes | None = None
+    dedup: Dedup | None = None
 
     @property
     def fingerprint(self) -> bytes:
@@ -80,8 +93,8 @@ class Task(Struct, frozen=True):
 class Failure:
     """Why a task ended, carried by its roll-back task and its dead letter.
 
-    ``reason`` is retries_exhausted, non_retryable, stopped, expired, max_age or crash_loop;
-    ``detail`` may narrow it, as expires_before_retry does.
+    ``reason`` is retries_exhausted, non_retryable, stopped, expired, max_age, crash_loop or
+    cancelled; ``detail`` may narrow it, as expires_before_retry does.
     """
 
     reason: str
@@ -100,6 +113,7 @@ class Envelope(Struct, frozen=True):
         due_at: epoch seconds; never dispatched earlier.
         named: the id came with the message, so a redelivery will carry the same one.
         again: its line began with a redelivered message of a publisher.
+        dedup: no other of its kind is run, so that each attempt is claimed before its request.
         doubtful: an earlier request of this attempt may have reached the endpoint.
         deaths: deliveries of this copy that ended without an outcome, where the broker
             does not count them (classic queues).
@@ -119,6 +133,7 @@ class Envelope(Struct, frozen=True):
     named: bool = True
     doubtful: bool = False
     again: bool = False
+    dedup: bool = False
     snoozes: int = 0
     uncounted: int = 0
     deaths: int = 0

@@ -39,6 +39,7 @@ class Progress(Struct, frozen=True):
     gen: int
     doubtful: bool
     again: bool
+    dedup: bool
     snoozes: int
     uncounted: int
     deaths: int
@@ -65,6 +66,7 @@ class Progress(Struct, frozen=True):
             named=True,
             doubtful=self.doubtful,
             again=self.again,
+            dedup=self.dedup,
             snoozes=self.snoozes,
             uncounted=self.uncounted,
             deaths=self.deaths,
@@ -96,6 +98,7 @@ def progress_headers(envelope: Envelope) -> dict[str, HeaderValue]:
     optional: dict[str, HeaderValue | None] = {
         "wr-doubtful": int(envelope.doubtful),
         "wr-again": int(envelope.again),
+        "wr-dedup": int(envelope.dedup),
         "wr-snoozes": envelope.snoozes,
         "wr-uncounted": envelope.uncounted,
         "wr-deaths": envelope.deaths,
@@ -143,6 +146,7 @@ def read_progress(headers: Mapping[str, HeaderValue]) -> Progress | None:
         gen=_needed(_integer(headers, "wr-gen"), "wr-gen"),
         doubtful=bool(_integer(headers, "wr-doubtful", 0, 1)),
         again=bool(_integer(headers, "wr-again", 0, 1)),
+        dedup=bool(_integer(headers, "wr-dedup", 0, 1)),
         snoozes=_integer(headers, "wr-snoozes") or 0,
         uncounted=_integer(headers, "wr-uncounted") or 0,
         deaths=_integer(headers, "wr-deaths") or 0,
@@ -156,6 +160,11 @@ def read_progress(headers: Mapping[str, HeaderValue]) -> Progress | None:
         correlation_id=_string(headers, "wr-correlation"),
         traceparent=_string(headers, "wr-traceparent"),
     )
+
+
+def is_id(text: str) -> bool:
+    """Whether a task, or a roll-back, may be named so."""
+    return _ID.fullmatch(text) is not None
 
 
 def copy_key(headers: Mapping[str, HeaderValue]) -> tuple[str, int, int] | None:

@@ -9,16 +9,20 @@ from webhook_runner.broker.sqlite.batch import (
     Batch,
     Claim,
     Claimed,
+    Drop,
     Entry,
     Letter,
     Publish,
+    Purge,
+    Removal,
     Return,
     Settle,
 )
 from webhook_runner.broker.sqlite.queue_file import QueueFile
+from webhook_runner.task.notice import Notice
 
 NOW = 1_800_000_000_000
-Write = Publish | Settle | Claim
+Write = Publish | Settle | Claim | Removal | Notice
 
 
 def entry(name: str, due: int = 0, queue: str = "q") -> Entry:
@@ -36,6 +40,10 @@ def batch(*writes: Write) -> Batch:
                 made.settles[key] = each
             case Claim():
                 made.claims[key] = each
+            case Drop() | Purge():
+                made.removals[key] = each
+            case Notice():
+                made.posts[key] = (each,)
     return made
 
 
@@ -44,7 +52,7 @@ def publish(file: QueueFile, *entries: Entry | Letter) -> None:
 
 
 def claim(file: QueueFile, most: int = 100, now: int = NOW, queue: str = "q") -> Claimed:
-    (claimed,) = file.write(batch(Claim(queue, now, most)))
+    (claimed,) = file.write(batch(Claim(queue, now, most))).claimed
     return claimed
 
 

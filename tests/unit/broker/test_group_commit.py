@@ -12,7 +12,7 @@ import pytest
 from tests.fakes.clock import FakeClock, settle
 from tests.parts.running_broker import WallClock, until
 from tests.unit.broker.batches import NOW, entry
-from webhook_runner.broker.sqlite.batch import Ack, Batch, Claim, Claimed
+from webhook_runner.broker.sqlite.batch import Ack, Batch, Claim, Written
 from webhook_runner.broker.sqlite.group_commit import RETRY_SECONDS, GroupCommit
 from webhook_runner.broker.sqlite.queue_file import QueueFile
 from webhook_runner.errors import QueueFileError
@@ -189,7 +189,7 @@ class Failing(QueueFile):
 
     fate: list[str]
 
-    def write(self, batch: Batch) -> list[Claimed]:
+    def write(self, batch: Batch) -> Written:
         word = self.fate.pop(0) if self.fate else "well"
         if word == "well":
             return super().write(batch)

@@ -5,7 +5,7 @@ import gc
 from typing import cast
 
 from tests.fakes.clock import FakeClock
-from webhook_runner.broker.amqp.channel import LostError
+from webhook_runner.broker.amqp.faults import LostError
 from webhook_runner.broker.amqp.hands import Hands
 from webhook_runner.broker.amqp.session import Session
 from webhook_runner.policy.delay import Wheel

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.clock import FakeClock
+from tests.unit.broker.batches import NOW
 from webhook_runner.broker.sqlite.batch import Ack, Entry
 from webhook_runner.broker.sqlite.group_commit import RETRY_SECONDS, GroupCommit
 from webhook_runner.broker.sqlite.queue_file import QueueFile
@@ -64,7 +65,7 @@ async def test_a_file_gone_unseen_is_never_confirmed(tmp_path: Path) -> None:
     async with commits(path, FakeClock()) as (_, file, _):
         path.unlink()
         with pytest.raises(QueueFileError, match=r"was removed or replaced.*\.saved-1;"):
-            file.tend()
+            file.tend(NOW)
     assert (tmp_path / "queue.db.saved-1").exists()
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.unit.broker.batches import NOW, ack, batch, claim, entry, give_back, names, publish
-from webhook_runner.broker.sqlite.batch import Ack, Claim, Letter
+from webhook_runner.broker.sqlite.batch import Ack, Claim, Drop, Letter, Purge
 from webhook_runner.broker.sqlite.queue_file import QueueFile
 from webhook_runner.broker.sqlite.queue_trouble import is_passing
 from webhook_runner.errors import QueueFileError
 from webhook_runner.settings import MEMORY
+from webhook_runner.task.notice import Aside, Notice
 
 
 @pytest.fixture
@@ -61,6 +62,20 @@ def test_acks_and_claims_alone_do_not_wait_for_the_disk(file: QueueFile) -> None
     assert sum(line.startswith("PRAGMA") for line in said) == 1
     assert file._one("PRAGMA synchronous") == 1
     file.write(batch(Ack(2), entry("c")))
+    assert file._one("PRAGMA synchronous") == 2
+
+
+@pytest.mark.parametrize(
+    "write",
+    [Notice("task:a", 1.0, b""), Drop(Aside.DEAD, "q", 0, 9), Purge("q", NOW, 9, 1)],
+    ids=lambda write: type(write).__name__,
+)
+def test_what_is_posted_and_what_is_removed_waits_for_the_disk(
+    file: QueueFile, write: Notice | Drop | Purge
+) -> None:
+    claim(file)
+    assert file._one("PRAGMA synchronous") == 1
+    file.write(batch(write))
     assert file._one("PRAGMA synchronous") == 2
 
 

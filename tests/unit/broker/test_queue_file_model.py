@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.unit.broker.batches import NOW, ack, batch, claim, entry, give_back
-from webhook_runner.broker.sqlite.batch import AT_ONCE, Ack, Claim, Row
+from webhook_runner.broker.sqlite.batch import AT_ONCE, Ack, Claim, Purge, Row
 from webhook_runner.broker.sqlite.queue_file import QueueFile
 from webhook_runner.settings import MEMORY
 
@@ -63,7 +63,7 @@ class Model(RuleBasedStateMachine):
         self.count += 1
         self.ready[self.count] = Placed(self.count, queue, AT_ONCE)
         writes = (Ack(self.rows[number].id), entry(str(self.count), 0, queue))
-        (found,) = self.file.write(batch(*writes, Claim(queue, self.now, most)))
+        (found,) = self.file.write(batch(*writes, Claim(queue, self.now, most))).claimed
         self._compare(queue, most, found.rows)
 
     @rule(data=st.data(), way=st.sampled_from(["ack", "back", "unseen"]))
@@ -81,6 +81,16 @@ class Model(RuleBasedStateMachine):
             placed = self.held.pop(number)
             if way != "ack":
                 self._back(number, placed, counted=way == "back")
+
+    @rule(queue=st.sampled_from("ab"), most=st.integers(1, 4))
+    def purge(self, queue: str, most: int) -> None:
+        is_due = {n for n, p in self.ready.items() if p.queue == queue and p.due <= self.now}
+        wanted = batch(Purge(queue, self.now, self.file.last_id, most))
+        assert self.file.write(wanted).removed == [min(most, len(is_due))]
+        left = self.file._database.execute("SELECT body FROM ready JOIN message USING (id)")
+        kept = {int(body) for (body,) in left}
+        assert set(self.ready) - kept <= is_due
+        self.ready = {n: placed for n, placed in self.ready.items() if n in kept}
 
     @rule()
     def open_anew(self) -> None:

@@ -17,10 +17,12 @@ from webhook_runner.broker.sqlite.record import message_of
 from webhook_runner.broker.sqlite.salvage import salvage
 from webhook_runner.cli.app import app
 from webhook_runner.errors import InvalidTaskError, QueueFileError
+from webhook_runner.task.notice import Notice
 from webhook_runner.task.progress import read_progress
 
 COUNT = 400
 PAGE = 4096
+NOTICES = (Notice("task:a", 1.0, b"a"), Notice("queue:b", 2.0, b"b"))
 
 
 def entry(number: int) -> Entry:
@@ -29,7 +31,7 @@ def entry(number: int) -> Entry:
 
 
 def write(file: QueueFile, batch: Batch) -> list[Row]:
-    return [row for claimed in file.write(batch) for row in claimed.rows]
+    return [row for claimed in file.write(batch).claimed for row in claimed.rows]
 
 
 @contextmanager
@@ -58,6 +60,7 @@ def make(path: Path) -> None:
     with opened(path) as file:
         write(file, Batch(dict(zip(keys, entries, strict=False))))
         write(file, Batch(claims={next(keys): Claim("q0", 1, 7)}))
+        write(file, Batch(posts={next(keys): NOTICES}))
     keys.close()
 
 
@@ -97,7 +100,7 @@ def test_a_file_without_its_header_is_saved_whole(tmp_path: Path, length: int) -
     with pytest.raises(QueueFileError, match="damaged"):
         QueueFile.open(str(tmp_path / "old"))
     saved = salvage(str(tmp_path / "old"), str(tmp_path / "new"))
-    assert saved == {"message": COUNT, "dead": 1, "invalid": 1}
+    assert saved == {"message": COUNT, "dead": 1, "invalid": 1, "notice": 2}
     assert bodies(tmp_path / "new") == EVERYTHING
 
 

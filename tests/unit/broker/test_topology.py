@@ -6,7 +6,8 @@ import pytest
 
 from webhook_runner.broker.amqp.topology import ENDLESS, Queue, Topology, definitions
 
-TOPOLOGY = Topology("wr.v1", ("default", "mail.out"))
+TOPOLOGY = Topology("wr.v1", ("default", "mail.out"), board=True)
+STREAM = "wr.v1.tombstones"
 
 
 def every() -> dict[str, Queue]:
@@ -43,17 +44,32 @@ def test_a_slot_has_nothing_but_its_type_and_an_endless_delivery_limit() -> None
 
 
 @pytest.mark.parametrize("argument", ["x-max-length", "x-message-ttl", "x-expires"])
-def test_no_queue_of_ours_forgets_or_refuses(argument: str) -> None:
+def test_no_queue_of_ours_forgets_or_refuses_a_task(argument: str) -> None:
     assert all(argument not in queue.arguments for queue in every().values())
 
 
 def test_no_queue_relies_on_the_default_delivery_limit_or_on_minus_one() -> None:
-    assert all(int(queue.arguments["x-delivery-limit"]) > 0 for queue in every().values())
+    limits = {n: queue.arguments.get("x-delivery-limit", 0) for n, queue in every().items()}
+    assert {name for name, limit in limits.items() if int(limit) <= 0} == {STREAM}
 
 
-def test_every_queue_is_quorum_and_bound() -> None:
-    assert all(queue.arguments["x-queue-type"] == "quorum" for queue in every().values())
+def test_every_queue_is_bound_and_quorum_but_for_the_stream_of_notices() -> None:
+    kinds = {name: queue.arguments["x-queue-type"] for name, queue in every().items()}
+    assert {name for name, kind in kinds.items() if kind != "quorum"} == {STREAM}
     assert all(queue.bindings for queue in every().values())
+
+
+def test_notices_are_kept_longer_than_any_delay() -> None:
+    stream = every()[STREAM].arguments
+    assert (stream["x-queue-type"], stream["x-max-age"]) == ("stream", "400D")
+
+
+def test_where_nobody_listens_nothing_of_a_board_is_declared() -> None:
+    alone = Topology("wr.v1", TOPOLOGY.queues)
+    assert STREAM not in {queue.name for queue in alone.every_queue()}
+    assert {each.name for each in TOPOLOGY.exchanges()} - {
+        each.name for each in alone.exchanges()
+    } == {"wr.v1.control"}
 
 
 def test_no_two_queues_share_a_name_or_a_binding() -> None:
@@ -93,5 +109,10 @@ def test_the_permissions_of_the_export_suffice_for_every_queue_and_publish() -> 
     (permissions,) = exported["permissions"]
     assert all(re.search(permissions["read"], name) for name in every())
     assert all(re.search(permissions["write"], name) for name in TOPOLOGY.ours)
+    assert re.search(permissions["write"], TOPOLOGY.control)
+    ear = TOPOLOGY.ear("0af3")
+    assert all(re.search(permissions[each], ear) for each in ("configure", "write", "read"))
+    assert re.search(permissions["read"], TOPOLOGY.control)
     assert not re.search(permissions["configure"], "wr.v1.work")
+    assert not re.search(permissions["configure"], "wr.v1.ctl")
     assert not re.search(permissions["read"], "mailXout")

@@ -3,6 +3,8 @@
 import json
 from typing import get_args
 
+from msgspec.structs import replace
+
 from webhook_runner.task.event import (
     AttemptFinished,
     AttemptStarted,
@@ -72,8 +74,8 @@ TEXT = f"cannot use {URL}\nsecond line with {SECRET}"
 ONE_OF_EACH: tuple[Event, ...] = (
     TaskAccepted(ENVELOPE),
     TaskRefused("default", "bad_url", TEXT, "url"),
-    TaskReceived(ENVELOPE, 0),
-    TaskReceived(ENVELOPE, 3),
+    TaskReceived(ENVELOPE),
+    TaskReceived(replace(ENVELOPE, turn=3)),
     TaskRejected("default", "not_json", TEXT, "url", "task-1"),
     TaskForwarded(ENVELOPE, "routed"),
     TaskScheduled(ENVELOPE, 1_700_000_020.0, "not_due"),
@@ -102,7 +104,9 @@ ONE_OF_EACH: tuple[Event, ...] = (
     Warned("field colour", TEXT),
     ConfigReloaded((f"base_url: {URL}",), ("server",)),
     ConfigRefused((TEXT,)),
-    DaemonStarted("1.0", "/etc/taskqueue.ini", f"amqp://me:{CANARY}@host/", "", ("default",)),
+    DaemonStarted(
+        "1.0", "/t.ini", f"amqp://me:{CANARY}@h/", f"postgres://me:{CANARY}@h/d", "", ("default",)
+    ),
     DaemonOnDefaults("/var/lib/queue.db", "http://h:1/v1/tasks", "curl ...", "config example"),
     DaemonReady(),
     DaemonDraining(3, 30.0),

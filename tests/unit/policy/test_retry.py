@@ -164,7 +164,7 @@ def test_never_stops_a_task_with_attempts_left() -> None:
 
 def test_an_order_on_a_success_changes_nothing() -> None:
     for order in ("never", "after=5", "snooze=5"):
-        assert after(answer(200, webhook_runner_retry=order)) == Complete()
+        assert after(answer(200, webhook_runner_retry=order)) == Complete(200)
 
 
 def test_after_names_the_wait_exactly_and_counts() -> None:

@@ -1,23 +1,14 @@
 """One AMQP channel in our words: what it hands over, and errors that say what happened to it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from aiormq.abc import ChannelFrame, DeliveredMessage
-from aiormq.exceptions import (
-    AMQPError,
-    ChannelAccessRefused,
-    ChannelInvalidStateError,
-    ChannelNotFoundEntity,
-    ChannelPreconditionFailed,
-    DeliveryError,
-    PublishError,
-)
 
 from webhook_runner.broker.amqp import frames
+from webhook_runner.broker.amqp.faults import LostError, describe, translated
 from webhook_runner.broker.amqp.lean_channel import LeanChannel
 from webhook_runner.broker.amqp.topology import Binding, Exchange, Queue
 
@@ -25,33 +16,12 @@ T = TypeVar("T")
 _PERSISTENT = 2
 
 
-class LostError(Exception):
-    """The channel is gone, and with it every delivery that came by it."""
-
-
-class MissingError(LostError):
-    """The object does not exist (404)."""
-
-
-class ForbiddenError(LostError):
-    """The user may not do that (403)."""
-
-
-class DiffersError(LostError):
-    """The object exists with other properties, or the broker refused the value (406)."""
-
-
-class ReturnedError(Exception):
-    """The publish found no queue, not even by the alternate exchange."""
-
-
-class NackedError(Exception):
-    """The queue refused the publish, or could not replicate it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to publish. ``message_id`` is for quarantined messages; else one is made."""
+    """A message to publish. ``message_id`` is for quarantined messages; else one is made.
+
+    Those that are ``in_order`` reach their queues in the order they were given to us.
+    """
 
     exchange: str
     key: str
@@ -62,6 +32,7 @@ class Outgoing:
     correlation_id: str = ""
     message_id: str = ""
     timestamp: float | None = None
+    in_order: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,6 +108,17 @@ class Channel:
             self._raw.queue_declare(queue.name, durable=True, arguments=dict(queue.arguments))
         )
 
+    async def declare_own(self, name: str, limit: int) -> None:
+        """Declare a queue that is gone with this connection; it forgets the oldest of too many."""
+        await self._call(
+            self._raw.queue_declare(
+                name,
+                exclusive=True,
+                auto_delete=True,
+                arguments={"x-queue-type": "classic", "x-max-length": limit},
+            )
+        )
+
     async def count(self, queue: str) -> int:
         """Return how many messages are ready in ``queue``. Raises `MissingError`."""
         answer = await self._call(self._raw.queue_declare(queue, passive=True))
@@ -145,22 +127,46 @@ class Channel:
     async def bind(self, binding: Binding) -> None:
         await self._call(self._raw.queue_bind(binding.queue, binding.exchange, binding.key))
 
-    async def consume(self, queue: str, tag: str, prefetch: int, receive: Receiver) -> None:
-        """Start a consumer; ``receive`` must neither block nor raise."""
+    async def purge(self, queue: str) -> int:
+        """Remove what is ready in ``queue``; how many that were. Raises `MissingError`."""
+        return (await self._call(self._raw.queue_purge(queue))).message_count or 0
+
+    async def consume(
+        self,
+        queue: str,
+        tag: str,
+        prefetch: int,
+        receive: Receiver,
+        *,
+        offset: str | int | None = None,
+        settled: bool = False,
+    ) -> None:
+        """Start a consumer; ``receive`` must neither block nor raise.
+
+        ``offset`` is where in a stream to begin; ``settled``: nothing is to be acknowledged.
+        """
         self._raw.receivers[tag] = lambda message: receive(_arrival(self, message))
         if prefetch != self._prefetch:
             await self._call(self._raw.basic_qos(prefetch_count=prefetch))
             self._prefetch = prefetch
-        await self._call(self._raw.basic_consume(queue, _never, consumer_tag=tag))
+        await self._call(
+            self._raw.basic_consume(
+                queue,
+                _never,
+                no_ack=settled,
+                consumer_tag=tag,
+                arguments=None if offset is None else {"x-stream-offset": offset},
+            )
+        )
 
     async def cancel(self, tag: str) -> None:
         """Stop a consumer; all that it was handed has been received when this returns."""
         await self._call(self._raw.basic_cancel(tag))
         self._raw.receivers.pop(tag, None)
 
-    def ack(self, tag: int) -> None:
-        """Settle a message for good."""
-        self._send(frames.ack(self._raw.number, tag))
+    def ack(self, tag: int, *, before: bool = False) -> None:
+        """Settle a message for good, or also all that came ``before`` it."""
+        self._send(frames.ack(self._raw.number, tag, before=before))
 
     def release(self, tag: int) -> None:
         """Give a message back to its queue."""
@@ -229,40 +235,6 @@ class Channel:
     async def _call(self, call: Awaitable[T]) -> T:
         with translated():
             return await asyncio.shield(call)
-
-
-_LOST_AS: Mapping[type[BaseException], type[LostError]] = {
-    ChannelNotFoundEntity: MissingError,
-    ChannelAccessRefused: ForbiddenError,
-    ChannelPreconditionFailed: DiffersError,
-}
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raise the library's errors, and its cancelling of those who wait, as errors of ours."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        # The library cancels whoever waits on a channel that closes; we were not asked to stop.
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise LostError("the channel closed") from None
-    except PublishError as error:
-        raise ReturnedError(str(error)) from error
-    except DeliveryError as error:
-        raise NackedError(str(error)) from error
-    except (AMQPError, ChannelInvalidStateError, ConnectionError, RuntimeError) as error:
-        raise _LOST_AS.get(type(error), LostError)(describe(error)) from error
-
-
-def describe(error: BaseException | None) -> str:
-    """Say in one line why something ended."""
-    if error is None or isinstance(error, asyncio.CancelledError):
-        return "closed"
-    words = " ".join(str(part) for part in error.args if part not in (None, ""))
-    return words or type(error).__name__
 
 
 def _arrival(channel: Channel, message: DeliveredMessage) -> Arrival:

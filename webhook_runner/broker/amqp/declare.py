@@ -6,13 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Literal
 
-from webhook_runner.broker.amqp.channel import (
-    Channel,
-    DiffersError,
-    ForbiddenError,
-    LostError,
-    MissingError,
-)
+from webhook_runner.broker.amqp.channel import Channel
+from webhook_runner.broker.amqp.faults import DiffersError, ForbiddenError, LostError, MissingError
 from webhook_runner.broker.amqp.line import Line
 from webhook_runner.broker.amqp.topology import Queue, Topology
 from webhook_runner.errors import TopologyError
@@ -73,6 +68,12 @@ class Declarer:
             await self.work_queue(name)
         await self.queues(self._topology.own_queues())
         await self.level(0)
+
+    async def board(self) -> None:
+        """Make what daemons tell each other by be there. Raises TopologyError."""
+        if self._mode != "none":
+            await self._exchanges()
+            await self.queues((self._topology.notices(),))
 
     async def work_queue(self, name: str) -> None:
         """Declare a configured queue, or adopt the one that exists, with a warning if it differs.
@@ -160,7 +161,7 @@ class Declarer:
         self._observer.notice(
             Warned(
                 about=f"queue {name} differs",
-                text=f"queue {name} is used as it is: {_difference(str(error))}",
+                text=f"queue {name} is used as it is: {difference(str(error))}",
             )
         )
 
@@ -179,7 +180,7 @@ class Declarer:
         return self._probe
 
 
-def _difference(refusal: str) -> str:
+def difference(refusal: str) -> str:
     """Shorten the broker's text to what matters: which argument, what it is, what we wanted."""
     found = re.search(r"inequivalent arg '([^']+)'.*received (.*) but current is (.*)$", refusal)
     if found is None:

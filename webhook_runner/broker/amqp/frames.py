@@ -22,8 +22,8 @@ _STAMP = struct.Struct(">Q")
 _SHORT_LIMIT = 255
 
 
-def ack(channel: int, tag: int) -> bytes:
-    return _SETTLE.pack(_METHOD, channel, _SETTLE_SIZE, _BASIC, _ACK, tag, 0, 0xCE)
+def ack(channel: int, tag: int, *, before: bool = False) -> bytes:
+    return _SETTLE.pack(_METHOD, channel, _SETTLE_SIZE, _BASIC, _ACK, tag, before, 0xCE)
 
 
 def give_back(channel: int, tag: int) -> bytes:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from itertools import count
 
-from webhook_runner.broker.amqp.channel import Arrival, LostError, Outgoing
+from webhook_runner.broker.amqp.channel import Arrival, Outgoing
+from webhook_runner.broker.amqp.faults import LostError
 from webhook_runner.broker.amqp.message import ALONE, DOUBTFUL, delivery_of, due_of, moved, queue_of
 from webhook_runner.broker.amqp.session import Session
 from webhook_runner.broker.amqp.topology import slot_key

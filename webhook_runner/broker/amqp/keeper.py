@@ -4,7 +4,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from webhook_runner.broker.amqp.channel import LostError, Outgoing
+from webhook_runner.broker.amqp.channel import Outgoing
+from webhook_runner.broker.amqp.faults import LostError
 from webhook_runner.broker.amqp.session import Session, Surroundings
 from webhook_runner.errors import BrokerUnavailableError, TopologyError
 from webhook_runner.task.event import BrokerConnected, BrokerLost, Warned
@@ -31,10 +32,10 @@ class SessionKeeper:
         """The live session, if there is one."""
         return self._session
 
-    async def run(self, serve: Serve, stopped: Callable[[], bool]) -> None:
+    async def run(self, prepare: Serve, serve: Serve, stopped: Callable[[], bool]) -> None:
         """Have ``serve`` called with one session after the other until ``stopped``.
 
-        ``serve`` returns when its session is lost.
+        ``serve`` returns when its session is lost; ``prepare`` belongs to connecting.
 
         Raises:
             TopologyError: at the first session; later ones are tried on, as work is under way.
@@ -42,7 +43,7 @@ class SessionKeeper:
         """
         clock = self._around.clock
         while not stopped():
-            session = await self._open()
+            session = await self._open(prepare)
             started = clock.monotonic()
             self._use(session)
             try:
@@ -83,10 +84,10 @@ class SessionKeeper:
                 # On a live connection nothing is repeated, so this one has to end.
                 session.fail(str(error))
 
-    async def _open(self) -> Session:
+    async def _open(self, prepare: Serve) -> Session:
         while True:
             try:
-                return await self._try()
+                return await self._try(prepare)
             except (BrokerUnavailableError, LostError) as error:
                 await self._back_off(str(error))
             except TopologyError as error:
@@ -94,10 +95,11 @@ class SessionKeeper:
                     raise
                 await self._back_off(str(error))
 
-    async def _try(self) -> Session:
+    async def _try(self, prepare: Serve) -> Session:
         session = await Session.open(self._around, self._servers)
         try:
             await session.declarer.everything()
+            await prepare(session)
         except BaseException:
             await session.close()
             raise

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import aiormq
 import pamqp.frame
+from aiormq.abc import AbstractChannel
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import AMQPError, ProbableAuthenticationError
 from pamqp.commands import Connection as Frames
@@ -17,7 +18,8 @@ from pamqp.constants import FRAME_HEADER, FRAME_HEADER_SIZE, FRAME_METHOD
 from pamqp.exceptions import PAMQPException
 from yarl import URL
 
-from webhook_runner.broker.amqp.channel import Channel, describe, translated
+from webhook_runner.broker.amqp.channel import Channel
+from webhook_runner.broker.amqp.faults import describe, translated
 from webhook_runner.broker.amqp.lean_channel import LeanChannel
 from webhook_runner.errors import BrokerUnavailableError
 from webhook_runner.settings import BrokerSettings
@@ -209,6 +211,11 @@ class Line:
         """Open a channel. Raises LostError when the connection is gone."""
         with translated():
             return Channel(await asyncio.shield(self._raw.lean_channel(confirms=confirms)))
+
+    async def bare_channel(self) -> AbstractChannel:
+        """Open a channel of the library's own, for what the daemon never asks. Raises LostError."""
+        with translated():
+            return await self._raw.channel(publisher_confirms=False)
 
     async def close(self) -> None:
         await asyncio.shield(self._raw.close())

@@ -6,7 +6,7 @@ from typing import cast
 
 from webhook_runner.broker.amqp.channel import Arrival, Outgoing
 from webhook_runner.broker.amqp.topology import Topology
-from webhook_runner.broker.letter import death_marks, invalid_marks, shortened
+from webhook_runner.broker.letter import SET_ASIDE, death_marks, shortened
 from webhook_runner.ports import Delivery
 from webhook_runner.task.model import Envelope, HeaderValue, Message
 from webhook_runner.task.progress import progress_headers
@@ -99,15 +99,19 @@ def dead_letter(envelope: Envelope, summary: bytes, topology: Topology, died_at:
     )
 
 
-def quarantined(delivery: Delivery, reason: str, explanation: str, topology: Topology) -> Outgoing:
-    """Build the invalid message: every byte of it, and its properties, as they were."""
+def quarantined(
+    delivery: Delivery, marks: Mapping[str, HeaderValue], topology: Topology, at: float
+) -> Outgoing:
+    """Build the invalid message: every byte of it, and its properties, as they were.
+
+    ``marks`` say why; ``at`` is in epoch seconds.
+    """
     arrival = handle_of(delivery).arrival
-    marks = invalid_marks(delivery.queue, reason, explanation)
     return Outgoing(
         exchange=topology.work,
         key=topology.invalid(delivery.queue),
         body=arrival.body,
-        headers=_harmless(arrival.headers) | marks,
+        headers={**_harmless(arrival.headers), **marks, SET_ASIDE: round(at * 1000)},
         content_type=arrival.content_type,
         content_encoding=arrival.content_encoding,
         correlation_id=arrival.correlation_id,

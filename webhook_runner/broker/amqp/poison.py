@@ -10,6 +10,7 @@ from webhook_runner.broker.amqp.session import Session
 from webhook_runner.broker.amqp.topology import slot_key
 from webhook_runner.broker.amqp.wheel import WheelDriver
 from webhook_runner.broker.apart import set_apart, warning
+from webhook_runner.broker.letter import invalid_marks
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.policy.delay import Wheel
 from webhook_runner.task.model import Envelope
@@ -60,7 +61,8 @@ class Poison:
         try:
             envelope = set_apart(delivery, self._clock.now())
         except InvalidTaskError as error:
-            out = quarantined(delivery, error.reason, str(error), self._topology)
+            marks = invalid_marks(delivery.queue, error.reason, str(error))
+            out = quarantined(delivery, marks, self._topology, self._clock.now())
             await self._session.publish(out)
         else:
             await self._park(envelope)

@@ -16,6 +16,7 @@ class Publisher:
 
     def __init__(self, channels: tuple[Channel, ...], now: Callable[[], float]) -> None:
         self._in_flight = dict.fromkeys(channels, 0)
+        self._first = channels[0]
         self._room = asyncio.Semaphore(IN_FLIGHT_PER_CHANNEL * len(channels))
         self._now = now
         self._base = uuid4().hex
@@ -48,7 +49,9 @@ class Publisher:
         await self._flowing.wait()
         async with self._room:
             self._number = number = self._number + 1
-            channel = min(self._in_flight, key=self._in_flight.__getitem__)
+            channel = self._first
+            if not out.in_order:
+                channel = min(self._in_flight, key=self._in_flight.__getitem__)
             self._in_flight[channel] += 1
             self._started[number] = self._now()
             try:

@@ -5,14 +5,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from webhook_runner.broker.amqp.channel import (
-    Channel,
-    LostError,
-    NackedError,
-    Outgoing,
-    ReturnedError,
-)
+from webhook_runner.broker.amqp.channel import Channel, Outgoing
 from webhook_runner.broker.amqp.declare import Declarer
+from webhook_runner.broker.amqp.faults import LostError, NackedError, ReturnedError
 from webhook_runner.broker.amqp.line import Address, Line, address
 from webhook_runner.broker.amqp.publisher import CHANNELS, Publisher
 from webhook_runner.broker.amqp.topology import Topology
@@ -70,7 +65,7 @@ class Session:
         try:
             publishing = await self._line(server, "publish")
             self._consuming = await self._line(server, "consume")
-            control = await self._line(server, "control")
+            self._control = control = await self._line(server, "control")
             self.version = control.version
             around = self.around
             self.declarer = Declarer(
@@ -104,6 +99,10 @@ class Session:
         channel = await self._consuming.channel()
         self._needs(channel, f"the channel of {duty}")
         return channel
+
+    async def side_channel(self) -> Channel:
+        """Open a channel that may close without an end of the session. Raises LostError."""
+        return await self._control.channel()
 
     async def publish(self, out: Outgoing) -> None:
         """Publish until it is confirmed. Raises LostError when the session ends before that."""

@@ -9,7 +9,11 @@ from webhook_runner.policy.delay import LEVELS, RING
 Argument = str | int
 
 # Big instead of -1 or nothing: -1 drops on 3.10 at the first return, nothing means 20 on 4.x.
+# A walk through the dead letters counts as a delivery of each: so many walks they endure.
 ENDLESS = 1_000_000
+
+# Longer than the longest delay. What is too old goes by whole segments, so these are small.
+KEPT: dict[str, Argument] = {"x-max-age": "400D", "x-stream-max-segment-size-bytes": 4_000_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Topology:
     Attributes:
         prefix: starts every name, so that installations can share a virtual host.
         queues: the configured work queues, which keep their own names.
+        board: whether daemons tell each other anything.
         levels: how many rings the delay wheel has.
         ring: slots per level.
 
@@ -51,6 +56,7 @@ class Topology:
     queues: tuple[str, ...]
     levels: int = len(LEVELS)
     ring: int = RING
+    board: bool = False
 
     @property
     def work(self) -> str:
@@ -67,6 +73,18 @@ class Topology:
     @property
     def poison(self) -> str:
         return f"{self.prefix}.poison"
+
+    @property
+    def control(self) -> str:
+        return f"{self.prefix}.control"
+
+    @property
+    def tombstones(self) -> str:
+        return f"{self.prefix}.tombstones"
+
+    def ear(self, unique: str) -> str:
+        """Name the queue by which one connection of one daemon hears words."""
+        return f"{self.prefix}.ctl.{unique}"
 
     @property
     def ours(self) -> frozenset[str]:
@@ -87,7 +105,13 @@ class Topology:
             Exchange(self.poison, "fanout"),
             Exchange(self.work, "direct", catch),
             Exchange(self.wait, "direct", catch),
+            *((Exchange(self.control, "direct"),) if self.board else ()),
         )
+
+    def notices(self) -> Queue:
+        """Describe the stream that keeps what every daemon has to know."""
+        binding = Binding(self.control, self.tombstones, self.tombstones)
+        return Queue(self.tombstones, {"x-queue-type": "stream", **KEPT}, (binding,))
 
     def catch_all(self) -> tuple[Queue, ...]:
         """List the queues behind the two fanouts."""
@@ -123,6 +147,8 @@ class Topology:
     def own_queues(self) -> Iterator[Queue]:
         """List every queue but the work queues and the slots."""
         yield from self.catch_all()
+        if self.board:
+            yield self.notices()
         for name in self.queues:
             yield from self.aside(name)
 
@@ -147,7 +173,7 @@ def definitions(prefix: str, queues: tuple[str, ...], vhost: str = "/") -> dict[
     Import them, then run with ``topology = "verify"``. ``permissions`` is a hint: the patterns
     that the daemon's user then needs, under a user name to be replaced.
     """
-    topology = Topology(prefix, queues)
+    topology = Topology(prefix, queues, board=True)
     every = tuple(topology.every_queue())
     return {
         "exchanges": [
@@ -182,8 +208,8 @@ def _permissions(topology: Topology) -> dict[str, str]:
     own = _literal(topology.prefix)
     work = "|".join(_literal(name) for name in topology.queues)
     return {
-        "configure": "^$",
-        "write": f"^{own}\\.(work|wait|unrouted)$",
+        "configure": f"^{own}\\.ctl\\..+$",
+        "write": f"^{own}\\.(work|wait|unrouted|control|ctl\\..+)$",
         "read": f"^({own}\\..+|{work})$",
     }
 

@@ -5,7 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
-from webhook_runner.broker.amqp.channel import Arrival, Channel, LostError
+from webhook_runner.broker.amqp.channel import Arrival, Channel
+from webhook_runner.broker.amqp.faults import LostError
 from webhook_runner.broker.amqp.hands import LONGEST_SLEEP, ConsumerOf, Hands, Source
 from webhook_runner.broker.amqp.session import Session
 from webhook_runner.broker.amqp.sweep import Sweeper

@@ -2,6 +2,9 @@
 
 from asyncio import Future
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from webhook_runner.task.notice import Aside, Notice
 
 AT_ONCE = 0
 """The due time of what is ready at once."""
@@ -74,8 +77,38 @@ class Claimed:
     next_due: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Remove at most so many letters of ``queue``, of those from ``first`` to ``last``."""
+
+    aside: Aside
+    queue: str
+    first: int
+    last: int
+    most: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """Remove at most so many of ``queue`` that are due at ``now``, up to the message ``last``."""
+
+    queue: str
+    now: int
+    last: int
+    most: int
+
+
 Publish = Entry | Letter
+Post = tuple[Notice, ...]
 Settle = Ack | Return
+Removal = Drop | Purge
+
+
+class Written(NamedTuple):
+    """What a batch has found, and how many each of its removals has removed."""
+
+    claimed: list[Claimed]
+    removed: list[int]
 
 
 @dataclass(slots=True)
@@ -85,14 +118,28 @@ class Batch:
     publishes: dict[Future[None], Publish] = field(default_factory=dict)
     settles: dict[Future[bool], Settle] = field(default_factory=dict)
     claims: dict[Future[Claimed], Claim] = field(default_factory=dict)
+    posts: dict[Future[None], Post] = field(default_factory=dict)
+    removals: dict[Future[int], Removal] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.publishes or self.settles or self.claims)
+        needed = self.publishes or self.settles or self.claims
+        return bool(needed or self.posts or self.removals)
+
+    @property
+    def needs_room(self) -> bool:
+        return bool(self.publishes or self.posts)
+
+    @property
+    def is_promised(self) -> bool:
+        """Whether who asked is told that it is on disk."""
+        return bool(self.publishes or self.posts or self.removals)
 
     def parts(self) -> tuple["Batch", "Batch"]:
         """Split what makes room in a full file from what needs it; forget what was cancelled."""
         wanted = {wait: each for wait, each in self.publishes.items() if not wait.done()}
-        return Batch(settles=self.settles, claims=self.claims), Batch(publishes=wanted)
+        removals = {wait: each for wait, each in self.removals.items() if not wait.done()}
+        settling = Batch(settles=self.settles, claims=self.claims, removals=removals)
+        return settling, Batch(publishes=wanted, posts=self.posts)
 
     def before(self, later: "Batch") -> "Batch":
         """Return both as one, this one first."""
@@ -100,4 +147,6 @@ class Batch:
             self.publishes | later.publishes,
             self.settles | later.settles,
             self.claims | later.claims,
+            self.posts | later.posts,
+            self.removals | later.removals,
         )

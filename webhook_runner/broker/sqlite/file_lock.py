@@ -1,63 +1,32 @@
-"""Who may write a file: one process, named by its pid in a lock file beside it."""
+"""The lock of a queue file, and what is said to the daemon that comes second."""
 
-import fcntl
-from contextlib import suppress
-from multiprocessing import current_process
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 from webhook_runner.broker.sqlite.queue_trouble import refusal
 from webhook_runner.errors import QueueFileError
+from webhook_runner.owner_lock import OwnerLock, TakenError, UnlockableError
 
 TAKEN = 4
 """Exit code when another process has the file."""
 
 
-class FileLock:
-    """An exclusive flock on FILE.lock, which the kernel takes back from a process that ends."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
+class FileLock(OwnerLock):
     @classmethod
     def take(cls, path: Path) -> Self:
-        """Take the lock of the file ``path`` without waiting.
+        """Take the lock of the queue file ``path`` without waiting.
 
         Raises:
             QueueFileError: another process has it, or the lock file cannot be made.
 
         """
         try:
-            file = _opened(Path(f"{path}.lock"))
-        except OSError as error:
-            why = f"its lock file {path.name}.lock cannot be made: {error.strerror}"
-            raise refusal(path, why) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = file.read(20).decode(errors="replace").strip()
-            file.close()
+            return super().take(path)
+        except TakenError as error:
             raise QueueFileError(
-                f"queue file {path}: process {pid or '(unknown)'} has it; one daemon owns a queue "
-                "file: stop that one, or name another file",
+                f"queue file {path}: process {str(error) or '(unknown)'} has it; one daemon owns "
+                "a queue file: stop that one, or name another file",
                 TAKEN,
             ) from None
-        except OSError as error:
-            file.close()
-            raise refusal(path, f"it cannot be locked: {error.strerror}") from error
-        lock = cls(file)
-        lock._sign()
-        return lock
-
-    def give_back(self) -> None:
-        self._file.close()
-
-    def _sign(self) -> None:
-        # The lock holds without the name too, as on a full disk.
-        with suppress(OSError):
-            self._file.write(b"%-20d" % (current_process().pid or 0))
-
-
-def _opened(path: Path) -> IO[bytes]:
-    path.touch(0o600)
-    return path.open("r+b", buffering=0)
+        except UnlockableError as error:
+            raise refusal(path, str(error)) from error

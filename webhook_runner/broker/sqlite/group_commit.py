@@ -7,10 +7,18 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from webhook_runner.broker.sqlite.batch import Batch, Claim, Claimed, Publish, Settle
+from webhook_runner.broker.sqlite.batch import (
+    Batch,
+    Claim,
+    Claimed,
+    Post,
+    Publish,
+    Removal,
+    Settle,
+)
 from webhook_runner.broker.sqlite.queue_file import QueueFile
 from webhook_runner.broker.sqlite.queue_trouble import explained, is_passing, refusal
-from webhook_runner.errors import QueueFileError
+from webhook_runner.errors import BrokerUnavailableError, QueueFileError
 from webhook_runner.ports import Clock
 
 T = TypeVar("T")
@@ -55,6 +63,34 @@ class GroupCommit:
         self._next.claims[found] = what
         return found
 
+    def post(self, what: Post) -> Future[None]:
+        """Ask for notices to be kept. Nothing cancels that."""
+        self._want()
+        committed: Future[None] = asyncio.get_running_loop().create_future()
+        self._next.posts[committed] = what
+        return committed
+
+    def remove(self, what: Removal) -> Future[int]:
+        """Ask for a removal. BrokerUnavailableError when the file was closed before."""
+        self._want()
+        removed: Future[int] = asyncio.get_running_loop().create_future()
+        self._next.removals[removed] = what
+        return removed
+
+    async def read(self, file: QueueFile, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Answer a question between two commits. Raises sqlite3.Error."""
+        return await self._call(lambda: file.ask(question))
+
+    async def ask(self, file: QueueFile, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Answer a question between two commits.
+
+        Raises BrokerUnavailableError; a file that is damaged there may serve tasks all the same.
+        """
+        try:
+            return await self.read(file, question)
+        except sqlite3.Error as error:
+            raise BrokerUnavailableError(f"queue file {file.path}: {explained(error)}") from error
+
     async def open(self, path: str) -> QueueFile:
         """Open the file. Raises QueueFileError."""
         return await self._call(lambda: QueueFile.open(path))
@@ -74,7 +110,7 @@ class GroupCommit:
         while True:
             await self._clock.sleep(TEND_SECONDS)
             try:
-                await self._call(file.tend)
+                await self._call(lambda: file.tend(round(self._clock.now() * 1000)))
             except sqlite3.Error as error:
                 if not is_passing(error):
                     raise refusal(file.path, explained(error)) from error
@@ -95,7 +131,7 @@ class GroupCommit:
 
     async def close(self, file: QueueFile) -> None:
         """Close the file; what was not written by now is not."""
-        _answer(self._next.settles, done=False)
+        _give_up(self._next)
         await self._call(file.close)
         if self._thread is not None:
             self._thread.shutdown(wait=False)
@@ -132,21 +168,22 @@ class GroupCommit:
     async def _write(self, file: QueueFile, batch: Batch) -> bool:
         """Return whether it is written; if not, it is kept for the next time."""
         try:
-            claimed = await self._call(lambda: file.write(batch))
+            written = await self._call(lambda: file.write(batch))
         except (asyncio.CancelledError, QueueFileError):
-            _answer(batch.settles, done=False)
+            _give_up(batch)
             raise
         except sqlite3.Error as error:
             self._next = batch.before(self._next)
             self._meet(file, error)
             return False
-        if batch.publishes or not self.trouble:
+        if batch.needs_room or not self.trouble:
             self._say("")
-        for published in batch.publishes:
-            if not published.done():
-                published.set_result(None)
-        _answer(batch.settles, done=True)
-        for claim, found in zip(batch.claims, claimed, strict=True):
+        _answer(batch.publishes, None)
+        _answer(batch.posts, None)
+        _answer(batch.settles, True)
+        for removed, count in zip(batch.removals, written.removed, strict=True):
+            _answer((removed,), count)
+        for claim, found in zip(batch.claims, written.claimed, strict=True):
             claim.set_result(found)
         return True
 
@@ -167,7 +204,15 @@ class GroupCommit:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _answer(settles: Iterable[Future[bool]], *, done: bool) -> None:
-    for settled in settles:
-        if not settled.done():
-            settled.set_result(done)
+def _answer(waiting: Iterable[Future[T]], answer: T) -> None:
+    for each in waiting:
+        if not each.done():
+            each.set_result(answer)
+
+
+def _give_up(batch: Batch) -> None:
+    """Answer who need not wait for another opening of the file."""
+    _answer(batch.settles, False)
+    for removed in batch.removals:
+        if not removed.done():
+            removed.set_exception(BrokerUnavailableError("the queue file was closed"))

@@ -1,10 +1,10 @@
 """The embedded broker's file: an SQLite database in WAL mode, one transaction for each batch."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from multiprocessing import current_process
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from webhook_runner.broker.sqlite.batch import (
     AT_ONCE,
@@ -18,13 +18,17 @@ from webhook_runner.broker.sqlite.batch import (
     Return,
     Row,
     Settle,
+    Written,
 )
 from webhook_runner.broker.sqlite.file_lock import FileLock
+from webhook_runner.broker.sqlite.notice_table import forget, keep
 from webhook_runner.broker.sqlite.queue_place import Place, real_path, settle_in
 from webhook_runner.broker.sqlite.queue_schema import inspect, prepare
 from webhook_runner.broker.sqlite.queue_trouble import explained, refusal
+from webhook_runner.broker.sqlite.shelf_table import remove
 from webhook_runner.settings import MEMORY
 
+T = TypeVar("T")
 _LAST_ID = """
 SELECT max((SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(id), 0) FROM dead),
            (SELECT coalesce(max(id), 0) FROM invalid))"""
@@ -111,23 +115,35 @@ class QueueFile:
         self._place = None if self.path == MEMORY else Place(Path(self.path))
         self.scheduled = self._one("SELECT count(*) FROM ready WHERE due > 0")
 
-    def write(self, batch: Batch) -> list[Claimed]:
-        """Carry out a batch, whole or not at all; a publish is on disk when this returns.
+    @property
+    def last_id(self) -> int:
+        """Number of the latest message."""
+        return self._last_id
+
+    def write(self, batch: Batch) -> Written:
+        """Carry out a batch, whole or not at all; what it promises is on disk when this returns.
 
         Acks and claims survive the death of this process, but maybe not a loss of power: then
         the message is handed over again. Raises sqlite3.Error.
         """
-        self._demand(durable=bool(batch.publishes))
+        promised = batch.is_promised
+        self._demand(durable=promised)
         scheduled = self.scheduled
         with _Transaction(self._database):
             self._settle(batch.settles.values())
             scheduled += self._insert(batch.publishes.values())
+            keep(self._database, batch.posts.values())
+            removed = [remove(self._database, each) for each in batch.removals.values()]
             claimed = [self._claim(claim) for claim in batch.claims.values()]
-        if batch.publishes:
+        if promised:
             self._see_place()
         taken = sum(row.due > AT_ONCE for each in claimed for row in each.rows)
-        self.scheduled = scheduled - taken
-        return claimed
+        self.scheduled = scheduled - taken - sum(each.timed for each in removed)
+        return Written(claimed, [each.count for each in removed])
+
+    def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Answer a question that takes no longer than a small batch. Raises sqlite3.Error."""
+        return question(self._database)
 
     def probe(self) -> None:
         """See whether something can be written. Raises sqlite3.Error."""
@@ -135,12 +151,13 @@ class QueueFile:
         self._database.execute("INSERT INTO probe VALUES (zeroblob(?))", (_PROBE_BYTES,))
         self._database.execute("DELETE FROM probe")
 
-    def tend(self) -> None:
-        """See that the file is where it was, and give back some of the room it needs no more.
+    def tend(self, now: int) -> None:
+        """See that the file is where it was; forget, and give back room, some at a time.
 
-        Raises sqlite3.Error and QueueFileError.
+        ``now`` is epoch milliseconds. Raises sqlite3.Error and QueueFileError.
         """
         self._see_place()
+        forget(self._database, now)
         free, pages = self._one("PRAGMA freelist_count"), self._one("PRAGMA page_count")
         if free > max(_KEPT_PAGES, pages // 2):
             self._demand(durable=False)

@@ -7,7 +7,7 @@ from webhook_runner.broker.sqlite.queue_trouble import NO_DATABASE, refusal
 from webhook_runner.settings import MEMORY
 
 _APPLICATION = 0x7772_7131  # "wrq1"
-_VERSION = 1
+_VERSION = 2
 # A message's bytes are written once; its place, which changes, is a small row of its own.
 _SCHEMA = """
 CREATE TABLE message (
@@ -25,6 +25,14 @@ CREATE TABLE invalid (
   headers TEXT NOT NULL, body BLOB NOT NULL, properties TEXT NOT NULL);
 CREATE TABLE owner (number INTEGER PRIMARY KEY, pid INTEGER NOT NULL);
 CREATE TABLE probe (bytes BLOB);
+"""
+# Of version 2, the last in a new file as in one that was brought forward: roots lie in one order.
+_SINCE_2 = """
+CREATE TABLE notice (
+  id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, word BLOB NOT NULL,
+  CHECK (typeof(at) = 'integer' AND typeof(word) = 'blob'));
+CREATE INDEX dead_of_queue ON dead (queue);
+CREATE INDEX invalid_of_queue ON invalid (queue);
 """
 _HEADER = 100
 _WAL_LIMIT_BYTES = 67_108_864
@@ -52,18 +60,27 @@ def inspect(path: Path) -> None:
 
 
 def prepare(database: sqlite3.Connection, path: Path | str) -> None:
-    """Make the tables, or see that they are ours. Raises sqlite3.Error and QueueFileError."""
+    """Make the tables, or see that they are ours, and of this version.
+
+    Raises sqlite3.Error and QueueFileError.
+    """
     (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if not tables:
         # Before WAL, so that the header of the file itself tells whose it is.
         database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         database.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION};"
+            f"BEGIN IMMEDIATE; {_SCHEMA} {_SINCE_2} PRAGMA application_id = {_APPLICATION};"
             f" PRAGMA user_version = {_VERSION}; COMMIT;"
         )
     (application,) = database.execute("PRAGMA application_id").fetchone()
     (version,) = database.execute("PRAGMA user_version").fetchone()
     _judge(path, application, version)
+    if version < _VERSION:
+        # Into the file itself, whose header alone tells an older daemon to leave it.
+        database.executescript(
+            f"BEGIN IMMEDIATE; {_SINCE_2} PRAGMA user_version = {_VERSION}; COMMIT;"
+            " PRAGMA wal_checkpoint(TRUNCATE);"
+        )
     (mode,) = database.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal" and path != MEMORY:
         raise refusal(

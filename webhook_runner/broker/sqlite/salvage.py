@@ -16,7 +16,7 @@ from webhook_runner.broker.sqlite.queue_trouble import explained, refusal
 Row = tuple[object, ...]
 _LAST = 2**62
 _PAGE = 4096
-_COLUMNS = {"message": 4, "dead": 6, "invalid": 6}
+_COLUMNS = {"message": 4, "dead": 6, "invalid": 6, "notice": 4}
 _PLACES = (
     "SELECT id, queue, due, deliveries FROM ready ORDER BY queue {0}, due {0}, id {0}",
     "SELECT id, queue, 0, deliveries + 1 FROM unacked ORDER BY id {0}",
@@ -24,7 +24,7 @@ _PLACES = (
 
 
 def salvage(damaged: str, new: str) -> dict[str, int]:
-    """Copy every message that can be read. Returns how many by table.
+    """Copy every message and notice that can be read. Returns how many by table.
 
     Where the place of a message is lost, its own headers tell its queue and when it is due.
 
