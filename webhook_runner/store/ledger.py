@@ -17,8 +17,13 @@ T = TypeVar("T")
 PAUSE = 0.005
 """Seconds between the starts of two batches, so that a batch is worth its commit."""
 
+PATIENCE = 60.0
+"""Seconds that a batch may take; ``LAST_PATIENCE`` when the daemon ends."""
+
+LAST_PATIENCE = 10.0
 RETRY_SECONDS = 1.0
 MOST_NOTED = 100_000
+MOST_AT_ONCE = 5_000
 
 
 class Batch:
@@ -169,7 +174,7 @@ class Ledger:
             began = loop.time()
             # A batch is not torn by a cancellation: its entries are written, or noted again.
             self._writing = asyncio.ensure_future(self._write_next())
-            await asyncio.shield(self._writing)
+            await self._written(PATIENCE)
 
     async def _write_next(self) -> None:
         self._wanted.clear()
@@ -190,10 +195,17 @@ class Ledger:
 
     def _write(self, batch: Batch) -> Written:
         asks = [ask for ask, _ in batch.asks]
-        if not (batch.noted or asks):
+        noted = batch.noted
+        refused: tuple[str, ...] = ()
+        if not (noted or asks):
             self._database.probe()
-            return Written([])
-        return self._database.write(work_of(batch.noted, asks, payloads=self._payloads))
+        # After trouble there may be more than one statement should have.
+        while len(noted) > MOST_AT_ONCE:
+            first, noted = noted[:MOST_AT_ONCE], noted[MOST_AT_ONCE:]
+            work = work_of(first, (), payloads=self._payloads)
+            refused += self._database.write(work).refused
+        written = self._database.write(work_of(noted, asks, payloads=self._payloads))
+        return Written(written.answers, refused + written.refused)
 
     def _settle(self, batch: Batch, written: Written) -> None:
         self._mend()
@@ -245,10 +257,19 @@ class Ledger:
 
     async def _leave(self) -> None:
         """Let a batch under way end, and write what is left, if it can be."""
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
-            self._writing = None
-        if self._is_open and (self._next.noted or self._next.asks):
-            with suppress(StoreError):  # it was raised before
-                await self._write_next()
+        with suppress(StoreError):  # it was raised before
+            await self._written(LAST_PATIENCE)
+            if self._is_open and (self._next.noted or self._next.asks):
+                self._writing = asyncio.ensure_future(self._write_next())
+                await self._written(LAST_PATIENCE)
+        self._writing = None
         self._next.refuse("the store is closed")
+
+    async def _written(self, patience: float) -> None:
+        """Wait for the batch under way, but not for ever. Raises StoreError."""
+        if self._writing is None:
+            return
+        ended, _ = await asyncio.wait([self._writing], timeout=patience)
+        if not ended:
+            self._database.hang_up()
+        await asyncio.shield(self._writing)

@@ -49,6 +49,10 @@ DELETE FROM wr_claim WHERE key IN (
 _DEADLOCKS = 3
 
 
+class _LostError(TroubleError):
+    """The connection was lost, maybe long ago while nobody used it."""
+
+
 class Server:
     """See `webhook_runner.store.database.Database`. A connection is made anew after trouble."""
 
@@ -75,6 +79,16 @@ class Server:
             raise
 
     def write(self, work: Work) -> Written:
+        is_new = self._connection is None
+        try:
+            return self._write(work)
+        except _LostError:
+            # Of what has an answer nobody can know whether it was done before the loss.
+            if is_new or work.asks:
+                raise
+            return self._write(work)
+
+    def _write(self, work: Work) -> Written:
         with self._writing() as connection:
             try:
                 _put_through_deadlocks(connection, work)
@@ -132,6 +146,16 @@ class Server:
 
     def _ask(self, question: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         statement = question.replace("?", "%s")
+        is_new = not self._readers
+        try:
+            return self._answer(statement, parameters)
+        except _LostError:
+            if is_new:
+                raise
+            self._readers.clear()
+            return self._answer(statement, parameters)
+
+    def _answer(self, statement: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         with self._reading() as connection:
             return connection.execute(statement, parameters).fetchall()
 
@@ -161,6 +185,11 @@ class Server:
         self._busy.add(connection)
         try:
             yield
+        except psycopg.Error as error:
+            if connection.closed:
+                raise _LostError(self._said(error)) from error
+            connection.close()
+            raise
         except BaseException:
             connection.close()
             raise
@@ -172,8 +201,10 @@ class Server:
         try:
             yield
         except psycopg.Error as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise TroubleError(f"store {self._place}: {said}") from error
+            raise TroubleError(self._said(error)) from error
+
+    def _said(self, error: psycopg.Error) -> str:
+        return f"store {self._place}: {' '.join(str(error).split()) or type(error).__name__}"
 
 
 def _put_through_deadlocks(connection: Connection, work: Work) -> None:

@@ -21,8 +21,8 @@ from webhook_runner.store.sql import (
     record_of,
     selected,
 )
-from webhook_runner.store.sqlite.place import reader, settle_in, writer
-from webhook_runner.store.sqlite.trouble import REFUSED, trouble
+from webhook_runner.store.sqlite.place import identity, reader, settle_in, writer
+from webhook_runner.store.sqlite.trouble import REFUSED, refusal, trouble
 from webhook_runner.store.sqlite.writing import answer, attempt_of, put, singly
 from webhook_runner.store.work import Work, Written
 from webhook_runner.task.record import Attempt, QueueCount, TaskPage, TaskQuery, TaskRecord
@@ -52,6 +52,8 @@ class StateFile:
         self._lock: OwnerLock | None = None
         self._database: sqlite3.Connection | None = None
         self._readers: deque[sqlite3.Connection] = deque()
+        self._busy: set[sqlite3.Connection] = set()
+        self._files: dict[Path, tuple[int, int] | None] = {}
 
     def open(self) -> None:
         if not self.threaded:
@@ -59,8 +61,10 @@ class StateFile:
             return
         real, lock = settle_in(self._path)
         try:
-            with self._translating():
-                self._database = writer(str(real))
+            self._database = writer(str(real))
+        except sqlite3.Error as error:
+            lock.give_back()
+            raise trouble(real, error, starting=True) from error
         except BaseException:
             lock.give_back()
             raise
@@ -119,8 +123,8 @@ class StateFile:
             return [record_of(row) for row in rows]
 
     def hang_up(self) -> None:
-        if self._database is not None:
-            self._database.interrupt()
+        for database in tuple(self._busy):
+            database.interrupt()
 
     def close(self) -> None:
         for database in self._readers:
@@ -138,13 +142,15 @@ class StateFile:
         database = self._database
         if database is None:
             raise TroubleError(f"store sqlite:{self._path}: it is not open")
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            yield database
-            database.execute("COMMIT")
-        finally:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
+        with self._interruptible(database):
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                database.execute("COMMIT")
+            finally:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+        self._see_files()
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -152,17 +158,35 @@ class StateFile:
             if not self.threaded and self._database is not None:
                 yield self._database
                 return
-            path = self._real or Path(self._path).resolve()
             try:
                 database = self._readers.pop()
             except IndexError:
-                database = reader(path)
+                database = reader(self._real or Path(self._path).resolve())
             try:
-                yield database
+                with self._interruptible(database):
+                    yield database
             except BaseException:
                 database.close()
                 raise
             self._readers.append(database)
+
+    @contextmanager
+    def _interruptible(self, database: sqlite3.Connection) -> Iterator[None]:
+        self._busy.add(database)
+        try:
+            yield
+        finally:
+            self._busy.discard(database)
+
+    def _see_files(self) -> None:
+        """Keep nobody believing in a file that nobody will find again. Raises StoreError."""
+        if self._real is not None and not self._files:
+            files = [self._real, self._real.with_name(f"{self._real.name}-wal")]
+            self._files = {file: identity(file) for file in files}
+        for file, known in self._files.items():
+            if identity(file) != known:
+                why = f"{file.name} was removed or replaced while it was in use; start again"
+                raise refusal(self._real, why)
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
