@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.journey.world import World, at_work, running
+from tests.journey.world import World, at_work, running, steered
 from webhook_runner.ports import Store
 from webhook_runner.settings import QueueSettings
 
@@ -25,14 +25,18 @@ async def start() -> AsyncIterator[StartWorld]:
             u: float = 0.0,
             store: str | Store = "none",
             consuming: bool = True,
+            company: bool = False,
             whole: dict[str, Any] | None = None,
             **queue: Any,
         ) -> World:
             chosen = queues or {"default": QueueSettings(**queue)}
             world = World(chosen, counts=counts, u=u, store=store, **(whole or {}))
             if consuming:
-                return await stack.enter_async_context(running(world))
-            await stack.enter_async_context(at_work(world.broker, world.own_store))
+                await stack.enter_async_context(running(world))
+            else:
+                await stack.enter_async_context(at_work(world.broker, world.own_store))
+            if company:
+                await stack.enter_async_context(steered(world))
             return world
 
         yield build

@@ -2,27 +2,26 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from tests.fakes.broker import RecordingBroker
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dispatcher import ScriptedDispatcher
 from tests.fakes.observer import RecordingObserver
 from webhook_runner.engine.consumer import QueueConsumer
-from webhook_runner.engine.executor import Executor
-from webhook_runner.engine.intake import Intake
+from webhook_runner.engine.control import Control
 from webhook_runner.engine.journal import Journal
-from webhook_runner.engine.lane import Lane
-from webhook_runner.engine.reception import Reception
+from webhook_runner.engine.queues import Queues
 from webhook_runner.observe.fanout import Fanout
 from webhook_runner.ports import Store
 from webhook_runner.settings import QueueSettings, Settings, StoreSettings
 from webhook_runner.store.open_store import NONE, make_store
 from webhook_runner.task.model import Message
 
+T = TypeVar("T")
 BASE = "http://app.test"
 
 
@@ -37,57 +36,49 @@ class World:
         u: float = 0.0,
         store: str | Store = NONE,
         on_failure: Literal["strict", "degraded"] = "strict",
+        payloads: bool = True,
         **settings: Any,
     ) -> None:
-        settings = {
-            "base_url": BASE,
-            "store": StoreSettings(on_failure=on_failure),
-            **settings,
-        }
+        kept = StoreSettings(on_failure=on_failure, payloads=payloads)
+        settings = {"base_url": BASE, "store": kept, **settings}
         self.settings = Settings(queues=queues or {"default": QueueSettings()}, **settings)
         self.clock = FakeClock()
         self.observer = RecordingObserver()
         told = Fanout(self.observer)
-        self.own_store: Store | None = None
-        if isinstance(store, str):
-            store = make_store(store, self.settings.store, self.clock, told)
-            self.own_store = store  # that of another world runs there
-        self.store = store
-        recorded = store.state().kind != NONE
+        self.store, self.own_store = self._store(store, told)
+        recorded = self.store.state().kind != NONE
         if recorded:
             told.join(Journal(self.store, self.clock))
         self.broker = RecordingBroker(self.clock, told, counts=counts, recorded=recorded)
         self.dispatcher = ScriptedDispatcher()
         self.ids = count(1)
-        self.lanes = {
-            name: Lane(name, queue, self.settings.base_url, self.clock)
-            for name, queue in self.settings.queues.items()
-        }
-        reception = Reception(
+        self.engine = Queues(
             self.settings,
-            self.lanes,
-            self.clock,
-            told,
-            lambda: f"made-{next(self.ids)}",
-            has_store=self.store.state().kind != "none",
-        )
-        self.intake = Intake(reception, self.lanes, self.broker, self.store, told, self.clock)
-        self.executor = Executor(
-            self.lanes,
-            reception,
             self.broker,
             self.store,
             self.dispatcher,
             told,
             self.clock,
             lambda: u,
-            self.settings.max_total,
+            lambda: f"made-{next(self.ids)}",
         )
-        self.consumers = {
-            name: QueueConsumer(lane, self.executor, self.broker, self.clock)
-            for name, lane in self.lanes.items()
-        }
+        self.lanes = self.engine.lanes
+        self.intake = self.engine.intake
+        self.executor = self.engine._executor
+        self.consumers = self.engine.consumers
+        self.control = Control(
+            "me", self.engine, self.broker, self.store, told, self.clock, is_shared=False
+        )
+        self.broker.attend(self.control.hearing)
+        told.join(self.control.fellows)
         self.start = self.clock.now()
+
+    def _store(self, store: str | Store, told: Fanout) -> tuple[Store, Store | None]:
+        """Return the store, and again if it is to run here: that of another world runs there."""
+        if isinstance(store, str):
+            store = make_store(store, self.settings.store, self.clock, told)
+            return store, store
+        return store, None
 
     @property
     def consumer(self) -> QueueConsumer:
@@ -99,6 +90,9 @@ class World:
         source = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
         self.broker.submit(to or next(iter(self.lanes)), Message(source, **properties))
         return source
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        return asyncio.ensure_future(work)
 
     async def settle(self) -> None:
         await settle()
@@ -144,3 +138,23 @@ async def running(world: World) -> AsyncIterator[World]:
             for consumer in world.consumers.values():
                 await consumer.stop()
                 await consumer.interrupt()
+
+
+@asynccontextmanager
+async def steered(world: World) -> AsyncIterator[World]:
+    """Let the daemon keep company, and do what it is told of its queues."""
+
+    async def heed() -> None:
+        while True:
+            await world.engine.steering.turned.wait()
+            world.engine.steering.turned.clear()
+            await world.engine.heed_steering()
+
+    parts = [asyncio.create_task(each) for each in (world.control.run(), heed())]
+    await settle()
+    try:
+        yield world
+    finally:
+        for part in parts:
+            part.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)

@@ -16,6 +16,7 @@ class Hold(StrEnum):
     """Why a queue is not to be consumed for now; any of these does it, whatever the others say."""
 
     PAUSED = "paused"
+    STEERED = "paused by request"
     STORE = "store"
 
 
@@ -45,6 +46,9 @@ class QueueConsumer:
     def is_busy(self) -> bool:
         """Whether anything that was taken is not settled yet."""
         return bool(self._tasks)
+
+    def is_held(self, why: Hold) -> bool:
+        return why in self._held
 
     def hold_back(self, why: Hold = Hold.PAUSED) -> None:
         """Begin held."""

@@ -12,6 +12,7 @@ from webhook_runner.engine.lane import Lane, Lanes
 from webhook_runner.engine.limits import Crowd, Pauses
 from webhook_runner.engine.lineage import Lineage
 from webhook_runner.engine.reception import Reception
+from webhook_runner.engine.revocations import Revocations
 from webhook_runner.engine.settlement import Settlement
 from webhook_runner.engine.succession import Succession
 from webhook_runner.errors import InvalidTaskError
@@ -23,8 +24,16 @@ from webhook_runner.policy.admission import (
     admit,
     wait_turn,
 )
-from webhook_runner.policy.retry import decide, destination_pause
-from webhook_runner.policy.verdict import Admission, Drop, Postpone, Proceed, Release, Verdict, Why
+from webhook_runner.policy.retry import decide, destination_pause, unless_cancelled
+from webhook_runner.policy.verdict import (
+    Admission,
+    Drop,
+    Postpone,
+    Proceed,
+    Release,
+    Verdict,
+    Why,
+)
 from webhook_runner.ports import Broker, Clock, Delivery, Dice, Dispatcher, Observer, Store
 from webhook_runner.task.event import AttemptFinished, AttemptStarted, TaskReceived, Warned
 from webhook_runner.task.model import Envelope
@@ -63,6 +72,7 @@ class Executor:
         self._succession = Succession()
         self._lineage = Lineage()
         self._pauses = Pauses()
+        self.revocations = Revocations()
         self.crowd = Crowd(max_total)
         self.inflight = InFlight(broker.is_lost)
         self.requests = 0
@@ -87,7 +97,7 @@ class Executor:
             envelope, verdict = await self._received(run)
             with self.crowd.meet(suspect=envelope.alone > 0):
                 if verdict is None:
-                    envelope, verdict = await self._judge(delivery, envelope, passage)
+                    envelope, verdict = await self._judge(run, envelope, passage)
                 passage.leave()
                 await self._settle(run, envelope, verdict)
         finally:
@@ -108,8 +118,9 @@ class Executor:
         return run.envelope, verdict
 
     async def _judge(
-        self, delivery: Delivery, envelope: Envelope, passage: "Passage"
+        self, run: Run, envelope: Envelope, passage: "Passage"
     ) -> tuple[Envelope, Verdict]:
+        delivery = run.delivery
         await self._succession.original_settled(envelope)
         admission = await self._due(delivery, envelope, passage.lane)
         if isinstance(admission, Proceed) and envelope.alone:
@@ -128,8 +139,10 @@ class Executor:
             return envelope, admission
         if not await self._duplicates.may_begin(envelope):
             return envelope, Drop("superfluous")
+        if self.revocations.of(envelope, delivery.message) is not None:
+            return envelope, Release()  # it comes again, if it is not settled as cancelled
         passage.used = True
-        return await self._attempt(envelope, passage.lane)
+        return await self._attempt(run, envelope, passage.lane)
 
     async def _due(self, delivery: Delivery, envelope: Envelope, lane: Lane) -> Admission:
         """Hold a delivery that is due soon until it is; one from the wheel a little longer.
@@ -169,6 +182,7 @@ class Executor:
             redeliveries=delivery.redeliveries,
             counted=delivery.counted,
             paused_until=self._pauses.until(self._destination(envelope), now),
+            revoked=self.revocations.of(envelope, delivery.message),
         )
         return admit(envelope, arrival, lane.settings, now)
 
@@ -179,20 +193,22 @@ class Executor:
         except InvalidTaskError:
             return ("", 0)  # its attempt will be refused
 
-    async def _attempt(self, envelope: Envelope, lane: Lane) -> tuple[Envelope, Verdict]:
+    async def _attempt(self, run: Run, envelope: Envelope, lane: Lane) -> tuple[Envelope, Verdict]:
         now = self._clock.now()
         first = envelope.first_attempt_at or now
         started = replace(envelope, first_attempt_at=first, last_attempt_at=now)
-        self._observer.notice(AttemptStarted(started, now - envelope.due_at))
-        outcome = await self._send(started, lane)
+        lane.lag = now - envelope.due_at
+        self._observer.notice(AttemptStarted(started, lane.lag))
+        outcome = await self._send(run, started, lane)
         now = self._clock.now()
         pause = destination_pause(outcome, lane.settings, now)
         if pause:
             self._pauses.pause(self._destination(envelope), now + pause)
         return started, decide(started, outcome, lane.settings, now, self._dice())
 
-    async def _send(self, envelope: Envelope, lane: Lane) -> Outcome:
+    async def _send(self, run: Run, envelope: Envelope, lane: Lane) -> Outcome:
         began = self._clock.monotonic()
+        run.begin_sending()
         outcome: Outcome = Interrupted()
         try:
             request = request_for(
@@ -205,7 +221,11 @@ class Executor:
                 self.requests -= 1
         except InvalidTaskError as error:
             outcome = Refused(error.reason, str(error))
+        except asyncio.CancelledError:
+            if not run.was_only_cut:
+                raise
         finally:
+            run.end_sending()
             seconds = self._clock.monotonic() - began
             self._observer.notice(AttemptFinished(envelope, outcome, seconds))
         return outcome
@@ -224,8 +244,16 @@ class Executor:
         else:
             await self._settlement.reject(delivery, InvalidTaskError("internal_error", about))
 
+    def _unless_revoked(self, run: Run, envelope: Envelope, verdict: Verdict) -> Verdict:
+        why = self.revocations.of(envelope, run.delivery.message)
+        if why is None:
+            return verdict
+        settings, now = self._lanes[envelope.task.queue].settings, self._clock.now()
+        return unless_cancelled(verdict, envelope, why, settings, now, sent=run.sent)
+
     async def _settle(self, run: Run, envelope: Envelope, verdict: Verdict) -> None:
         run.settling, run.envelope = asyncio.current_task(), envelope
+        run.verdict = verdict = self._unless_revoked(run, envelope, verdict)
         released = isinstance(verdict, Release)
         if not released and self._broker.is_lost(run.delivery):
             # It will be handed over again, here or elsewhere: who gets it carries the verdict out.

@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -13,6 +14,7 @@ from webhook_runner.task.model import Envelope
 
 REMEMBERED = 10_000
 
+Name = TypeVar("Name", bound=Hashable)
 
 SETTLED = Drop("settled_before")
 
@@ -26,21 +28,52 @@ class Run:
 
     Attributes:
         envelope: what is carried; that of the earlier delivery, when its verdict is carried out.
+        name: the id of its task, as this delivery gives it.
         before: the earlier delivery of the same copy that is still under way.
         inherited: what an earlier delivery, under way no longer, has left.
         followed: a later delivery waits for what this one leaves.
+        sending: who waits for the answer to its request, while one is under way.
+        sent: a request of it was begun.
+        cut: its request was cut off, because the task is cancelled.
+        verdict: what is being carried out, or was.
 
     """
 
     key: Hashable
     delivery: Delivery
     envelope: Envelope
+    name: str
     before: "Run | None" = None
     inherited: "Left | None" = None
     followed: bool = False
     settling: asyncio.Task[None] | None = None
     left: Verdict | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    sending: asyncio.Task[None] | None = None
+    sent: bool = False
+    cut: bool = False
+    verdict: Verdict | None = None
+
+    def cut_off(self) -> None:
+        """Break off the request that is under way, if one is."""
+        if self.sending is not None and not self.cut:
+            self.cut = True
+            self.sending.cancel()
+
+    def begin_sending(self) -> None:
+        self.sending = asyncio.current_task()
+        self.sent = True
+
+    def end_sending(self) -> None:
+        """Take the cut back, so that what follows the request is carried out."""
+        if self.cut and self.sending is not None:
+            self.sending.uncancel()
+        self.sending = None
+
+    @property
+    def was_only_cut(self) -> bool:
+        """Whether the request was broken off by ``cut_off``, and by no shutdown as well."""
+        return self.cut and self.sending is not None and self.sending.cancelling() == 1
 
 
 Left = tuple[Envelope, Verdict]
@@ -57,6 +90,7 @@ class InFlight:
     def __init__(self, is_lost: Callable[[Delivery], bool]) -> None:
         self._is_lost = is_lost
         self._running: dict[Hashable, list[Run]] = {}
+        self._named: dict[str, list[Run]] = {}
         self._left: OrderedDict[Hashable, deque[Left]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -66,25 +100,28 @@ class InFlight:
         """The tasks that carry a verdict out, and are better not cut off."""
         return {run.settling for runs in self._running.values() for run in runs}
 
+    def of(self, task_id: str) -> tuple[Run, ...]:
+        """The copies of a task that are in our hands."""
+        return tuple(self._named.get(task_id, ()))
+
     def start(self, delivery: Delivery, envelope: Envelope) -> Run:
         """Note a delivery; it takes the place of the earlier one of the same copy, if any."""
         key = _key(delivery, envelope)
-        run = Run(key, delivery, envelope)
+        run = Run(key, delivery, envelope, envelope.task.id)
         if envelope.gen or delivery.redeliveries:
             run.before = self._predecessor(key, ours=envelope.gen > 0)
             if run.before is None:
                 run.inherited = self._recall(key)
             else:
                 run.before.followed = True
-        self._running.setdefault(key, []).append(run)
+        _add(self._running, key, run)
+        _add(self._named, run.name, run)
         return run
 
     def end(self, run: Run) -> None:
         """Note that nothing more happens on this delivery; remember what a redelivery needs."""
-        runs = self._running[run.key]
-        runs.remove(run)
-        if not runs:
-            del self._running[run.key]
+        _remove(self._running, run.key, run)
+        _remove(self._named, run.name, run)
         if run.left is not None and not run.followed:
             self._remember(run.key, (run.envelope, run.left))
         run.ended.set()
@@ -120,6 +157,21 @@ class InFlight:
         if not waiting:
             del self._left[key]
         return left
+
+
+def _add(table: dict[Name, list[Run]], name: Name, run: Run) -> None:
+    runs = table.get(name)
+    if runs is None:
+        table[name] = [run]
+    else:
+        runs.append(run)
+
+
+def _remove(table: dict[Name, list[Run]], name: Name, run: Run) -> None:
+    runs = table[name]
+    runs.remove(run)
+    if not runs:
+        del table[name]
 
 
 def _inherit(run: Run, envelope: Envelope, left: Verdict | None) -> Verdict | None:

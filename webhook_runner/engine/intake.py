@@ -60,6 +60,11 @@ class Intake:
         """How large one task may be, in bytes; a reload changes it."""
         return self._reception.settings.max_message_bytes
 
+    @property
+    def knows_duplicates(self) -> bool:
+        """Whether there is a store, which tells tasks that come again."""
+        return self._store.state().kind != "none"
+
     def close(self, why: str) -> None:
         """Take nothing more, and say why."""
         self._closed = why
@@ -117,6 +122,21 @@ class Intake:
             self._tell(answer, queue or self._reception.settings.default_queue)
         return told
 
+    async def keep(self, envelope: Envelope) -> None:
+        """Publish a copy that was made here, and tell nobody yet.
+
+        Raises:
+            BrokerUnavailableError, StoreUnavailableError: as ``accept`` does.
+
+        """
+        if obstacle := self._obstacle():
+            raise obstacle
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._publish(envelope)
+        except TimeoutError:
+            raise _unconfirmed() from None
+
     def _read(self, body: bytes, queue: str, traceparent: str) -> Answer:
         try:
             return self._reception.admit(Message(body, traceparent=traceparent), queue)
@@ -172,7 +192,7 @@ class Intake:
 
     def _outcome(self, publish: "asyncio.Task[Answer]") -> Answer:
         if publish.cancelled():
-            return BrokerUnavailableError(f"not confirmed by the broker within {PATIENCE:g} s")
+            return _unconfirmed()
         error = publish.exception()
         if error is None:
             return publish.result()
@@ -196,3 +216,7 @@ class Intake:
                 self._observer.notice(TaskRefused(queue, "unavailable", str(answer)))
             case Duplicate():
                 self._observer.notice(TaskRefused(answer.queue, "duplicate", f"of {answer.id}"))
+
+
+def _unconfirmed() -> BrokerUnavailableError:
+    return BrokerUnavailableError(f"not confirmed by the broker within {PATIENCE:g} s")

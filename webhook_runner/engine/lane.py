@@ -8,13 +8,17 @@ from webhook_runner.settings import QueueSettings
 
 
 class Lane:
-    """One configured queue. ``settings`` is replaced whole by a reload."""
+    """One configured queue. ``settings`` is replaced whole by a reload.
+
+    ``lag`` is how late its last attempt here began, in seconds; None before the first.
+    """
 
     def __init__(self, name: str, settings: QueueSettings, base_url: str, clock: Clock) -> None:
         self.name = name
         self.settings = settings
         self.base_url = settings.base_url or base_url
         self.gate = Gate(settings, clock)
+        self.lag: float | None = None
 
     def reconfigure(self, settings: QueueSettings, base_url: str) -> None:
         self.settings = settings

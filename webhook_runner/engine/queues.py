@@ -5,11 +5,16 @@ from collections.abc import Callable, Mapping
 
 from webhook_runner.engine.consumer import Hold, QueueConsumer
 from webhook_runner.engine.executor import Executor
+from webhook_runner.engine.inflight import InFlight
 from webhook_runner.engine.intake import Intake
-from webhook_runner.engine.lane import Lane
+from webhook_runner.engine.lane import Lane, Lanes
 from webhook_runner.engine.reception import Reception
+from webhook_runner.engine.revocations import Revocations
+from webhook_runner.engine.steering import Steering
 from webhook_runner.ports import Broker, Clock, Dice, Dispatcher, Observer, Store
 from webhook_runner.settings import QueueSettings, Settings
+from webhook_runner.task.event import QueueChanged
+from webhook_runner.task.notice import Notice
 
 
 class Queues:
@@ -25,6 +30,7 @@ class Queues:
         clock: Clock,
         dice: Dice,
         make_id: Callable[[], str],
+        configure: Callable[[str, int], None] | None = None,
     ) -> None:
         self._broker = broker
         self._store = store
@@ -32,18 +38,16 @@ class Queues:
         self._lanes: dict[str, Lane] = {}
         self._consumers: dict[str, QueueConsumer] = {}
         self._retired: list[QueueConsumer] = []
-        self._reception = Reception(
-            settings,
-            self._lanes,
-            clock,
-            observer,
-            make_id,
-            has_store=store.state().kind != "none",
+        self._observer = observer
+        self._configure = configure
+        self.reception = Reception(
+            settings, self._lanes, clock, observer, make_id, has_store=store.state().kind != "none"
         )
-        self.intake = Intake(self._reception, self._lanes, broker, store, observer, clock)
+        self.intake = Intake(self.reception, self._lanes, broker, store, observer, clock)
+        self.steering = Steering()
         self._executor = Executor(
             self._lanes,
-            self._reception,
+            self.reception,
             broker,
             store,
             dispatcher,
@@ -61,6 +65,18 @@ class Queues:
         return self._consumers
 
     @property
+    def lanes(self) -> Lanes:
+        return self._lanes
+
+    @property
+    def inflight(self) -> InFlight:
+        return self._executor.inflight
+
+    @property
+    def revocations(self) -> Revocations:
+        return self._executor.revocations
+
+    @property
     def in_flight(self) -> int:
         return len(self._executor.inflight)
 
@@ -76,11 +92,12 @@ class Queues:
     async def reconfigure(self, settings: Settings) -> None:
         """Follow new settings without dropping work: change, add, and retire queues."""
         await self._broker.serve(tuple(settings.queues))
-        self._reception.reconfigure(settings)
+        self.reception.reconfigure(settings)
         self._executor.crowd.resize(settings.max_total)
         for name, queue in settings.queues.items():
             if name in self._consumers:
-                await self._consumers[name].reconfigure(queue, settings.base_url)
+                effective = self._effective(name, queue)
+                await self._consumers[name].reconfigure(effective, settings.base_url)
             else:
                 await self._add(name, queue, settings.base_url).start()
         for name in set(self._consumers) - set(settings.queues):
@@ -102,6 +119,36 @@ class Queues:
             await self._hold(Hold.STORE)
         else:
             await self._let_go(Hold.STORE)
+
+    def recall(self, notice: Notice) -> None:
+        """Take word of how a queue is steered; ``heed_steering`` does what has to wait.
+
+        Raises:
+            msgspec.MsgspecError: the notice cannot be read.
+
+        """
+        name = self.steering.recall(notice)
+        if not name:
+            return
+        steered = self.steering.of(name)
+        consumer, settings = self._consumers.get(name), self.reception.settings
+        if consumer is not None and name in settings.queues:
+            effective = self._effective(name, settings.queues[name])
+            consumer.lane.reconfigure(effective, settings.base_url)
+            if steered.paused:
+                consumer.hold_back(Hold.STEERED)
+        self.steering.turned.set()
+        self._observer.notice(QueueChanged(name, steered.paused, tuple(sorted(steered.limits))))
+
+    async def heed_steering(self) -> None:
+        """Consume every queue as it is steered by now."""
+        for name, consumer in tuple(self._consumers.items()):
+            if self.steering.of(name).paused:
+                await consumer.pause(Hold.STEERED)
+            elif consumer.is_held(Hold.STEERED):
+                await consumer.resume(Hold.STEERED)
+            else:
+                await consumer.start()
 
     async def _hold(self, why: Hold) -> None:
         self._held.add(why)
@@ -127,12 +174,22 @@ class Queues:
         return sum(await asyncio.gather(*(consumer.interrupt() for consumer in consumers)))
 
     def _add(self, name: str, queue: QueueSettings, base_url: str) -> QueueConsumer:
-        lane = self._lanes[name] = Lane(name, queue, base_url, self._clock)
+        effective = self._effective(name, queue)
+        lane = self._lanes[name] = Lane(name, effective, base_url, self._clock)
         consumer = QueueConsumer(lane, self._executor, self._broker, self._clock)
         self._consumers[name] = consumer
         for why in self._held:
             consumer.hold_back(why)
+        if self.steering.of(name).paused:
+            consumer.hold_back(Hold.STEERED)
         return consumer
+
+    def _effective(self, name: str, queue: QueueSettings) -> QueueSettings:
+        """Return the settings of a queue as they are steered; tell the edges of them."""
+        effective = self.steering.effective(name, queue)
+        if self._configure is not None:
+            self._configure(name, effective.concurrency)
+        return effective
 
 
 async def _wind_down(consumer: QueueConsumer) -> None:

@@ -90,6 +90,17 @@ class Reception:
         given = envelope.named and self._has_store
         return replace(envelope, run=self._next_run(now), gen=1, named=True, dedup=given)
 
+    def again(self, message: Message, queue: str) -> Envelope:
+        """Return a copy of ours that was kept for long, as it stood then, as a run of its own.
+
+        Raises:
+            InvalidTaskError: as ``read`` does.
+
+        """
+        now = self._clock.now()
+        envelope = self._routed(self._decoded(message, queue, now), self._lanes)
+        return replace(envelope, run=self._next_run(now))
+
     def _decoded(self, message: Message, queue: str, now: float) -> Envelope:
         rules = Rules(
             max_message_bytes=self._settings.max_message_bytes,

@@ -8,11 +8,12 @@ from msgspec.structs import replace
 from webhook_runner.engine.inflight import REMEMBERED, SETTLED
 from webhook_runner.engine.lineage import SAME_CRASH
 from webhook_runner.errors import StoreUnavailableError
-from webhook_runner.policy.verdict import Verdict
+from webhook_runner.policy.verdict import Revoked, Verdict
 from webhook_runner.ports import Clock, Delivery, Store
 from webhook_runner.task.codec import BACKLOG_SECONDS
 from webhook_runner.task.model import Envelope
 from webhook_runner.task.record import TaskRecord, gen_of
+from webhook_runner.task.state import TaskState
 
 ASK_AGAIN_SECONDS = 1.0
 _FINEST = 0.001  # a store may keep times by the millisecond, and nothing is ever early
@@ -80,7 +81,13 @@ class Redeliveries:
 
 def is_past(record: TaskRecord, envelope: Envelope) -> bool:
     """Whether the run has ended, or went on to a copy later than this one."""
-    return record.state.is_final or gen_of(record.seq) > envelope.gen
+    has_ended = record.state.is_final and not _was_called_off(record)
+    return has_ended or gen_of(record.seq) > envelope.gen
+
+
+def _was_called_off(record: TaskRecord) -> bool:
+    """Whether it was cancelled: then a copy is settled as that, with its roll-back."""
+    return record.state is TaskState.CANCELLED and record.reason == Revoked.CANCELLED
 
 
 def taken_over(envelope: Envelope, record: TaskRecord) -> Envelope:

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.policy.verdict import (
+    Cancel,
     Complete,
     Drop,
     Expire,
@@ -19,6 +20,7 @@ from webhook_runner.ports import Broker, Delivery, Observer, Store
 from webhook_runner.task.event import (
     Event,
     RetryScheduled,
+    TaskCancelled,
     TaskDropped,
     TaskFailed,
     TaskForwarded,
@@ -71,16 +73,20 @@ class Settlement:
             case Forward(following, errand):
                 await self._broker.enqueue(following)
                 return TaskForwarded(following, errand)
-            case Fail() | Expire():
+            case Fail() | Expire() | Cancel():
                 return await self._end(envelope, verdict)
             case Drop(reason, of):
                 return TaskDropped(envelope, reason, of)
             case Release():
                 return TaskReleased(envelope)
 
-    async def _end(self, envelope: Envelope, verdict: Fail | Expire) -> TaskFailed:
+    async def _end(
+        self, envelope: Envelope, verdict: Fail | Expire | Cancel
+    ) -> TaskFailed | TaskCancelled:
         if verdict.rollback is not None:
             await self._broker.enqueue(verdict.rollback)
+        if isinstance(verdict, Cancel):
+            return TaskCancelled(envelope, rolled_back=verdict.rollback is not None)
         # The letter of a roll-back goes on naming the failure that it was to undo.
         buried = replace(envelope, failure=envelope.failure or verdict.failure)
         await self._broker.bury(buried, msgspec.json.encode(verdict.told))

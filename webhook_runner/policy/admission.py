@@ -4,15 +4,18 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from webhook_runner.policy.retry import fail
+from webhook_runner.policy.retry import fail, revoke
 from webhook_runner.policy.verdict import (
     Admission,
+    Cancel,
+    Drop,
     Errand,
     Expire,
     Fail,
     Forward,
     Postpone,
     Proceed,
+    Revoked,
     Why,
 )
 from webhook_runner.settings import QueueSettings
@@ -40,19 +43,22 @@ ALONE_PAUSE = 1.0
 class Arrival:
     """How an envelope came: on which queue, and how often before without an outcome.
 
-    ``paused_until`` is when its destination takes requests again (epoch seconds, 0: now).
+    ``paused_until`` is when its destination takes requests again (epoch seconds, 0: now);
+    ``revoked`` that it is not to be carried out at all.
     """
 
     queue: str
     redeliveries: int = 0
     counted: bool = True
     paused_until: float = 0.0
+    revoked: Revoked | None = None
 
 
 def admit(envelope: Envelope, arrival: Arrival, queue: QueueSettings, now: float) -> Admission:
     """Return ``Proceed``, or what happens instead of the attempt."""
     return (
-        _misrouted(envelope, arrival)
+        _revoked(envelope, arrival, queue, now)
+        or _misrouted(envelope, arrival)
         or _crash_loop(envelope, arrival, queue, now)
         or _too_late(envelope, arrival, queue, now)
         or _unnamed(envelope, now)
@@ -66,6 +72,14 @@ def wait_turn(envelope: Envelope, now: float, others: int) -> Postpone:
     until = now + ALONE_TURN * others
     later = replace(_next(envelope), deaths=0, due_at=until)
     return Postpone(later, until, Why.SUSPECT)
+
+
+def _revoked(
+    envelope: Envelope, arrival: Arrival, queue: QueueSettings, now: float
+) -> Cancel | Drop | None:
+    if arrival.revoked is None:
+        return None
+    return revoke(envelope, arrival.revoked, envelope.attempt - 1, queue, now)
 
 
 def _misrouted(envelope: Envelope, arrival: Arrival) -> Forward | None:

@@ -15,6 +15,8 @@ KEPT_HEADERS = ("content-type", "retry-after", "date", "location", "webhook-runn
 ROLLBACK_SUFFIX = "~rb"
 BODILESS = frozenset({"GET", "HEAD"})
 
+_OTHER_ENDS = frozenset({"expired", "cancelled"})
+
 
 def summary(envelope: Envelope, failure: Failure, outcome: Outcome | None) -> dict[str, Any]:
     """Return the ``failure`` object of the roll-back envelope; dead letters carry it too."""
@@ -39,8 +41,8 @@ def rollback(
     and limits, no expiry, no countdown, and no roll-back of its own.
     """
     task, call = envelope.task, envelope.task.roll_back
-    wanted = "expired" if failure.reason == "expired" else "failed"
-    if call is None or envelope.kind is Kind.ROLLBACK or wanted not in queue.rollback_on:
+    end = failure.reason if failure.reason in _OTHER_ENDS else "failed"
+    if call is None or envelope.kind is Kind.ROLLBACK or end not in queue.rollback_on:
         return None
     message: dict[str, Any] = {"url": call.url, "method": call.method}
     if call.headers:

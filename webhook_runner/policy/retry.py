@@ -12,12 +12,15 @@ from webhook_runner.policy.answer import (
 from webhook_runner.policy.backoff import LEAST, backoff, fixed_schedule, sidekiq, standard
 from webhook_runner.policy.follow import rollback, summary
 from webhook_runner.policy.verdict import (
+    Cancel,
     Complete,
+    Drop,
     Expire,
     Fail,
     Postpone,
     Release,
     Retry,
+    Revoked,
     Verdict,
     Why,
 )
@@ -70,6 +73,40 @@ def fail(
     if failure.reason == "expired":
         return Expire(failure, undo, told)
     return Fail(failure, undo, told)
+
+
+def revoke(
+    envelope: Envelope, why: Revoked, attempts: int, queue: QueueSettings, now: float
+) -> Cancel | Drop:
+    """Return what becomes of a revoked copy of which ``attempts`` were started."""
+    if why is Revoked.SUPERSEDED:
+        return Drop(why.value)
+    failure = Failure(
+        reason=why.value,
+        attempts=attempts,
+        last_status=envelope.last_status,
+        last_error=envelope.last_error,
+    )
+    return Cancel(rollback(envelope, failure, summary(envelope, failure, None), queue, now))
+
+
+def unless_cancelled(
+    verdict: Verdict,
+    envelope: Envelope,
+    why: Revoked,
+    queue: QueueSettings,
+    now: float,
+    *,
+    sent: bool,
+) -> Verdict:
+    """Return the end of a task that was cancelled meanwhile, whatever else was to happen.
+
+    A success stays one. What follows a superseded copy is not superseded. ``sent``: an attempt
+    of this copy was started.
+    """
+    if why is Revoked.SUPERSEDED or isinstance(verdict, Complete | Cancel | Drop):
+        return verdict
+    return revoke(envelope, why, envelope.attempt if sent else envelope.attempt - 1, queue, now)
 
 
 def wait_before(retry: int, queue: QueueSettings, u: float) -> float:

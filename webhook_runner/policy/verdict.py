@@ -17,12 +17,20 @@ class Why(StrEnum):
     SUSPECT = "suspect"
 
 
+class Revoked(StrEnum):
+    """Why a copy is not to be carried out although nobody has settled it."""
+
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+
 class Errand(StrEnum):
     """Why a message goes on to a work queue before anything else."""
 
     ROUTED = "routed"
     NAMED = "named"
     COUNTED = "counted"
+    HURRIED = "hurried"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,13 @@ class Expire:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """Called off: the roll-back if its queue wants one, then acknowledge. No dead letter."""
+
+    rollback: Envelope | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Acknowledge and forget: this copy is already settled, or a duplicate ``of`` that task."""
 
@@ -97,5 +112,5 @@ class Release:
     """Give the delivery back untouched."""
 
 
-Verdict = Complete | Retry | Postpone | Forward | Fail | Expire | Drop | Release
-Admission = Proceed | Postpone | Forward | Fail | Expire
+Verdict = Complete | Retry | Postpone | Forward | Fail | Expire | Cancel | Drop | Release
+Admission = Proceed | Postpone | Forward | Fail | Expire | Cancel | Drop

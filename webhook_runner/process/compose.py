@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from webhook_runner import __version__
+from webhook_runner.api.credentials import token_in
+from webhook_runner.api.served import Door
 from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.config.first_run import FirstRun, first_run
@@ -19,6 +21,7 @@ from webhook_runner.config.loader import Loaded
 from webhook_runner.config.secrets import password_in, store_address
 from webhook_runner.dispatch.extend import ExtendingDispatcher
 from webhook_runner.dispatch.http import HttpDispatcher
+from webhook_runner.engine.control import Control, Room
 from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.queues import Queues
 from webhook_runner.errors import ConfigError, StoreError
@@ -68,7 +71,8 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     redaction = Redaction()
     log = LogObserver(configure(settings.log, redaction=redaction), metadata=settings.log.metadata)
     metrics = MetricsObserver(__version__, settings.queues)
-    observer = Fanout(log, metrics, bell, loss)
+    door = Door(settings.api, clock)
+    observer = Fanout(log, metrics, bell, loss, door.events)
     store = _store(settings, clock, observer)
     recorded = store.state().kind != "none"
     if recorded:
@@ -82,20 +86,32 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
         "Tasks that wait for their time, as of a moment ago.",
         broker.scheduled,
     )
+    adopt = _adopter(redaction, extending, door, metrics)
+    adopt(settings)
+    armed, store, dispatcher = _armed(broker, store, extending)
+    queues = Queues(
+        settings, armed, store, dispatcher, observer, clock, dice(), task_id, http.configure
+    )
+    control = _control(settings, queues, broker, store, observer, clock)
+    parts = Parts(
+        armed, store, dispatcher, queues, control, door, observer, metrics, bell, loss, Notifier()
+    )
+    _introduce(loaded, observer)
+    return Daemon(settings, parts, reread, adopt)
+
+
+def _adopter(
+    redaction: Redaction, extending: ExtendingDispatcher, door: Door, metrics: MetricsObserver
+) -> Callable[[Settings], None]:
+    """Return what tells the edges of settings; it raises ConfigError."""
 
     def adopt(fresh: Settings) -> None:
         _hide_secrets(fresh, redaction)
         extending.adopt(load_extensions(fresh.queues))
+        door.adopt(fresh.api)
         metrics.set_queues(fresh.queues)
-        for name, queue in fresh.queues.items():
-            http.configure(name, queue.concurrency)
 
-    adopt(settings)
-    broker, store, dispatcher = _armed(broker, store, extending)
-    queues = Queues(settings, broker, store, dispatcher, observer, clock, dice(), task_id)
-    parts = Parts(broker, store, dispatcher, queues, observer, metrics, bell, loss, Notifier())
-    _introduce(loaded, observer)
-    return Daemon(settings, parts, reread, adopt)
+    return adopt
 
 
 def _store(settings: Settings, clock: Clock, observer: Observer) -> Store:
@@ -105,11 +121,21 @@ def _store(settings: Settings, clock: Clock, observer: Observer) -> Store:
         raise ConfigError(str(error)) from error
 
 
-def _broker(settings: Settings, clock: Clock, observer: Observer, *, recorded: bool) -> Broker:
+def _broker(settings: Settings, clock: Clock, observer: Observer, *, recorded: bool) -> Room:
     if settings.queue_file:
         return EmbeddedBroker(settings.queue_file, clock, observer, recorded=recorded)
     queues = tuple(settings.queues)
     return RabbitBroker(settings.broker, settings.servers, queues, clock, observer)
+
+
+def _control(
+    settings: Settings, queues: Queues, broker: Room, store: Store, observer: Fanout, clock: Clock
+) -> Control:
+    shared = not settings.queue_file
+    control = Control(task_id(), queues, broker, store, observer, clock, is_shared=shared)
+    broker.attend(control.hearing)
+    observer.join(control.fellows)
+    return control
 
 
 def _introduce(loaded: Loaded, observer: Fanout) -> None:
@@ -144,6 +170,9 @@ def _hide_secrets(settings: Settings, redaction: Redaction) -> None:
     for file in (settings.broker.password_file, settings.store.password_file):
         with suppress(OSError, ValueError):
             redaction.register_secret(Path(file).read_text().strip() if file else "")
+    for token in settings.api.tokens:
+        with suppress(ConfigError):
+            redaction.register_secret(token_in(token))
     for queue in settings.queues.values():
         for value in queue.headers.values():
             redaction.register_secret(value)

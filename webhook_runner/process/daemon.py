@@ -7,8 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from webhook_runner.api.health import Readiness
-from webhook_runner.api.server import ApiServer, Served
+from webhook_runner.api.served import Door, Served
+from webhook_runner.api.server import ApiServer
 from webhook_runner.config.loader import Loaded
+from webhook_runner.engine.control import Control
 from webhook_runner.engine.queues import Queues
 from webhook_runner.errors import (
     ConfigError,
@@ -48,6 +50,8 @@ class Parts:
     store: Store
     dispatcher: Dispatcher
     queues: Queues
+    control: Control
+    door: Door
     observer: Observer
     metrics: MetricsObserver
     bell: Bell
@@ -85,8 +89,7 @@ class Daemon:
         """
         self._obey_signals()
         parts = self._parts
-        served = Served(self._readiness, parts.metrics.text, parts.queues.intake)
-        api = ApiServer(self._settings.api.listen, served)
+        api = ApiServer(self._settings.api.listen, self._served())
         loops = (
             self._parts.broker.run(),
             self._parts.store.run(),
@@ -95,6 +98,8 @@ class Daemon:
             self._follow(self._reload, self._apply_reload),
             self._follow(self._turned, self._pause_or_resume),
             self._follow(parts.bell.store_turned, parts.queues.heed_store),
+            self._follow(parts.queues.steering.turned, parts.queues.heed_steering),
+            parts.control.run(),
             self._follow(self._parts.loss.noticed, self._judge_loss),
             self._parts.queues.start(),
             self._beat(),
@@ -121,6 +126,10 @@ class Daemon:
             await self._close()
         return NO_BROKER if self._why else OK
 
+    def _served(self) -> Served:
+        parts, intake = self._parts, self._parts.queues.intake
+        return Served(self._readiness, parts.metrics.text, intake, parts.control, parts.door)
+
     async def _until_stopped(
         self, running: set[asyncio.Task[None]], stopping: asyncio.Task[bool]
     ) -> None:
@@ -145,6 +154,8 @@ class Daemon:
         with suppress(TimeoutError):
             async with asyncio.timeout(HURRY_SECONDS if self._hurry.is_set() else limit + 5):
                 await parts.queues.intake.finish()
+                if parts.broker.state().connected:
+                    await parts.control.leave()
                 await parts.broker.drain()
         parts.observer.notice(DaemonStopped(interrupted))
 

@@ -3,6 +3,7 @@
 import asyncio
 
 from webhook_runner.api.health import Readiness
+from webhook_runner.engine.consumer import Hold
 from webhook_runner.engine.queues import Queues
 from webhook_runner.ports import BrokerState, StoreState
 from webhook_runner.task.event import (
@@ -29,6 +30,9 @@ _SAYS_MORE = (
 )
 
 
+_FINE = frozenset({"ok", "resting", Hold.STEERED.value})
+
+
 class Bell:
     """An observer that rings when readiness may have changed."""
 
@@ -46,7 +50,7 @@ class Bell:
 def readiness(
     state: BrokerState, store: StoreState, queues: Queues, *, draining: bool
 ) -> Readiness:
-    """Ready means: connected, not blocked, every queue consumed or resting by its own limits.
+    """Ready means: connected, not blocked, every queue consumed, resting, or paused by request.
 
     A store in trouble that nobody waits for is told, and does no harm.
     """
@@ -59,7 +63,7 @@ def readiness(
         parts[f"queue {name}"] = consumer.condition(consumed=name in state.consuming)
     if draining:
         parts["daemon"] = "draining"
-    return Readiness(all(text in {"ok", "resting"} for text in parts.values()), parts)
+    return Readiness(all(text in _FINE for text in parts.values()), parts)
 
 
 def status(state: BrokerState, queues: Queues) -> str:

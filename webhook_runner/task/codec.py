@@ -95,6 +95,23 @@ def decode(
     return Decoded(envelope, _warnings(message, task, unknown))
 
 
+def called(body: bytes) -> tuple[str, str, str]:
+    """Return what can be read of the url, the method and the id of any message, or ""."""
+    try:
+        document = read_document(body)
+    except InvalidTaskError:
+        return "", "", ""
+    return (
+        _text(document.get("url")),
+        _text(document.get("method", b'"POST"')),
+        _text(document.get("id")),
+    )
+
+
+def _text(raw: bytes | None) -> str:
+    return _STRING.decode(raw) if raw is not None and raw.startswith(b'"') else ""
+
+
 def _check_outside(message: Message, rules: Rules) -> None:
     size, limit = len(message.body), rules.max_message_bytes
     if size > limit:

@@ -93,8 +93,8 @@ class Task(Struct, frozen=True):
 class Failure:
     """Why a task ended, carried by its roll-back task and its dead letter.
 
-    ``reason`` is retries_exhausted, non_retryable, stopped, expired, max_age or crash_loop;
-    ``detail`` may narrow it, as expires_before_retry does.
+    ``reason`` is retries_exhausted, non_retryable, stopped, expired, max_age, crash_loop or
+    cancelled; ``detail`` may narrow it, as expires_before_retry does.
     """
 
     reason: str

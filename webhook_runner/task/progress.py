@@ -162,6 +162,11 @@ def read_progress(headers: Mapping[str, HeaderValue]) -> Progress | None:
     )
 
 
+def is_id(text: str) -> bool:
+    """Whether a task, or a roll-back, may be named so."""
+    return _ID.fullmatch(text) is not None
+
+
 def copy_key(headers: Mapping[str, HeaderValue]) -> tuple[str, int, int] | None:
     """Return (id, run, gen) of the copy that has these headers; None of a publisher's message."""
     match (headers.get("wr-id"), headers.get("wr-run"), headers.get("wr-gen")):
