@@ -100,10 +100,23 @@ class BrokerSettings(Section):
     wheel_memory_bytes: Annotated[int, Field(ge=1_048_576)] = 268_435_456
 
 
+class TokenSettings(Section):
+    """Who may use the HTTP API, by a token that only its hash or a private file tells."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+    role: Literal["read", "full"] = "full"
+    hash: Annotated[str, Field(pattern=r"^$|^sha256:[0-9a-f]{64}$")] = ""
+    file: str = ""
+
+
 class ApiSettings(Section):
+    """``rate`` is requests per second of each token."""
+
     listen: Annotated[str, Field(pattern=r"^$|^(\[[0-9A-Fa-f:]+\]|[^:\[\]]+):\d{1,5}$")] = (
         "127.0.0.1:7676"
     )
+    tokens: tuple[TokenSettings, ...] = ()
+    rate: Rate = float("inf")
 
     @property
     def url(self) -> str:

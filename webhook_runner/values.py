@@ -41,6 +41,18 @@ def parse_rate(value: object) -> float:
     return float(match[1]) / _UNIT_SECONDS[match[2]]
 
 
+def rate_text(rate: float) -> str:
+    """Return a rate as the file writes it, in the unit that gives the shortest number."""
+    if rate == float("inf"):
+        return "unlimited"
+    exact = [
+        text
+        for unit, seconds in _UNIT_SECONDS.items()
+        if "e" not in (text := f"{rate * seconds:.12g}/{unit}") and parse_rate(text) == rate
+    ]
+    return min(exact, key=len, default=f"{rate:.17f}/s")
+
+
 def parse_codes(value: object) -> Codes:
     """Return the statuses meant by ``200``, ``"200-299"``, ``"200,202"`` or ``[200, "300-302"]``.
 

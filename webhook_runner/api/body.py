@@ -4,10 +4,15 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import msgspec
 from fastapi import Request
 from starlette.exceptions import HTTPException
+
+from webhook_runner.errors import InvalidTaskError
+
+T = TypeVar("T")
 
 MOST_TASKS = 1000
 MOST_BYTES = 16 * 1024 * 1024
@@ -16,6 +21,9 @@ MOST_BYTES = 16 * 1024 * 1024
 IN_HAND_BYTES = 4 * MOST_BYTES
 BODY_SECONDS = 30.0
 """How long a body may take to arrive: a sender that dawdles must not hold a connection for ever."""
+
+WISH_BYTES = 65_536
+"""How large the body of a request may be that brings no task."""
 
 _TOO_LARGE = f"a request has at most {MOST_BYTES} bytes; send several"
 _ARRAY = re.compile(rb"[ \t\n\r]*\[")
@@ -39,9 +47,33 @@ class Bodies:
     def __init__(self) -> None:
         self._in_hand = 0
 
+    async def read_as(self, request: Request, decoder: msgspec.json.Decoder[T], most: int) -> T:
+        """Return the body as what ``decoder`` makes of it; it has at most ``most`` bytes.
+
+        Raises:
+            HTTPException: as for ``read``.
+            InvalidTaskError: it is no JSON, or not what is asked for here; says what.
+
+        """
+        async with self.read(request, most) as body:
+            if len(body) > most:
+                raise HTTPException(413, f"at most {most} bytes are read here")
+            try:
+                return decoder.decode(body)
+            except msgspec.ValidationError as error:
+                why, _, place = str(error).partition(" - at `$")
+                field = place.strip(".`")[:100]
+                raise InvalidTaskError("wrong_value", why, field) from None
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise InvalidTaskError("not_json", f"the body is no JSON: {error}") from None
+
     @asynccontextmanager
-    async def read(self, request: Request, most_for_one: int) -> AsyncIterator[bytes]:
+    async def read(
+        self, request: Request, most_for_one: int, setting: str = ""
+    ) -> AsyncIterator[bytes]:
         """Give the body of ``request``; one that is no array has ``most_for_one`` bytes.
+
+        ``setting`` names what says so.
 
         Raises:
             HTTPException: it is no JSON by its headers (415), too large (413), too slow (408), or
@@ -55,7 +87,7 @@ class Bodies:
                 async for chunk in request.stream():
                     body += chunk
                     self._in_hand += len(chunk)
-                    self._check_size(body, most_for_one)
+                    self._check_size(body, most_for_one, setting)
         except TimeoutError:
             self._in_hand -= len(body)
             raise HTTPException(408, f"no whole body within {BODY_SECONDS:g} s") from None
@@ -67,12 +99,12 @@ class Bodies:
         finally:
             self._in_hand -= len(body)
 
-    def _check_size(self, body: bytearray, most_for_one: int) -> None:
+    def _check_size(self, body: bytearray, most_for_one: int, setting: str) -> None:
         if self._in_hand > IN_HAND_BYTES:
             raise HTTPException(503, "too much is being sent at once; come again")
         if len(body) > most_for_one and not is_array(body):
-            detail = f"a task has at most max_message_bytes = {most_for_one} bytes"
-            raise HTTPException(413, detail)
+            said = f"{setting} = {most_for_one}" if setting else str(most_for_one)
+            raise HTTPException(413, f"at most {said} bytes are read here")
         if len(body) > MOST_BYTES:
             raise HTTPException(413, _TOO_LARGE)
 

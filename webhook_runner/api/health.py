@@ -4,10 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse
+from msgspec import Struct
+
+from webhook_runner.api.answers import FRESH, as_json
+from webhook_runner.api.schema import NO_TOKEN, answers
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-FRESH = {"Cache-Control": "no-store"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +24,38 @@ class Readiness:
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
+class ReadinessView(Struct, frozen=True):
+    """Each part is `ok`, or why it is not."""
+
+    ready: bool
+    parts: dict[str, str]
+
+
+_READY = answers({200: ReadinessView}, everywhere=False)
+_READY[503] = _READY[200] | {"description": "Not ready; the parts say why."}
+
+
 def health_routes(readiness: Callable[[], Readiness], metrics: Callable[[], bytes]) -> APIRouter:
     """Return the three routes. They only read what is known already, and touch no network."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/livez", response_class=PlainTextResponse)
+    @router.get("/livez", response_class=PlainTextResponse, openapi_extra=NO_TOKEN)
     async def livez() -> PlainTextResponse:
         """Answer as long as the event loop turns."""
         return PlainTextResponse("ok\n", headers=FRESH)
 
-    @router.get("/readyz", responses={503: {"description": "Not ready; the parts say why."}})
-    async def readyz() -> JSONResponse:
+    @router.get("/readyz", response_class=Response, responses=_READY, openapi_extra=NO_TOKEN)
+    async def readyz() -> Response:
         """Answer 200 only while every configured queue is consumed and work can be done."""
         now = readiness()
-        content = {"ready": now.ready, "parts": dict(now.parts)}
-        return JSONResponse(content, status_code=200 if now.ready else 503, headers=FRESH)
+        view = ReadinessView(now.ready, dict(now.parts))
+        return as_json(view, 200 if now.ready else 503)
 
-    @router.get("/metrics", response_class=PlainTextResponse)
+    @router.get(
+        "/metrics",
+        response_class=PlainTextResponse,
+        responses=answers({200: "text/plain"}),
+    )
     async def metrics_page() -> Response:
         """Answer the page for a Prometheus server."""
         return Response(metrics(), media_type=METRICS_TYPE, headers=FRESH)

@@ -3,26 +3,37 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from webhook_runner import __version__
-from webhook_runner.api.health import Readiness, health_routes
+from webhook_runner.api.aliases import alias_routes
+from webhook_runner.api.asides import aside_routes
+from webhook_runner.api.body import Bodies
+from webhook_runner.api.gate import Gate
+from webhook_runner.api.health import health_routes
+from webhook_runner.api.known import event_routes, known_routes
+from webhook_runner.api.limits import PacedApp, TimedApp
 from webhook_runner.api.problem import answer_with_problems
-from webhook_runner.api.schema import SCHEMAS
-from webhook_runner.api.tasks import task_routes
+from webhook_runner.api.queues import queue_routes
+from webhook_runner.api.schema import SCHEMAS, SECURITY
+from webhook_runner.api.served import Served
+from webhook_runner.api.steer import steer_routes
+from webhook_runner.api.tasks import Taking, task_routes
 from webhook_runner.api.visitors import Doorkeeper
-from webhook_runner.engine.intake import Intake
 from webhook_runner.errors import ConfigError
 from webhook_runner.settings import host_and_port
+from webhook_runner.task.notice import Aside
 
 _BACKLOG = 128
 _MOST_CONNECTIONS = 500
 _LAST_ANSWERS_SECONDS = 2
+
+
+_UNUSED = frozenset({"HTTPValidationError", "ValidationError"})  # the framework's own problems
 
 
 class _Server(uvicorn.Server):
@@ -32,21 +43,33 @@ class _Server(uvicorn.Server):
         yield
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What the API lets one see and do. The first two are asked anew for each request."""
-
-    readiness: Callable[[], Readiness]
-    metrics: Callable[[], bytes]
-    intake: Intake
-
-
 class _Api(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """Add the shapes that no route hands to the framework."""
-        told = super().openapi()
-        told.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
-        return told
+        """Add the shapes that no route hands to the framework, and who may ask."""
+        if self.openapi_schema is None:
+            told = super().openapi()
+            parts = told.setdefault("components", {})
+            shapes = {**parts.get("schemas", {}), **SCHEMAS}
+            parts["schemas"] = {
+                name: shapes[name] for name in sorted(shapes) if name not in _UNUSED
+            }
+            parts["securitySchemes"] = SECURITY
+            told["security"] = [*({name: []} for name in SECURITY), {}]
+        return super().openapi()
+
+
+def _routers(served: Served) -> Iterator[APIRouter]:
+    control, bodies = served.control, Bodies()
+    taking = Taking(served.intake, bodies)
+    yield health_routes(served.readiness, served.metrics)
+    yield task_routes(taking)
+    yield known_routes(control.tasks, served.door.events)
+    yield steer_routes(control.tasks, bodies)
+    yield event_routes(served.door.events)
+    yield queue_routes(control.queues, bodies)
+    for aside in Aside:
+        yield aside_routes(aside, control.asides, bodies)
+    yield alias_routes(taking, control.tasks)
 
 
 def make_app(served: Served, listen: str) -> FastAPI:
@@ -57,11 +80,20 @@ def make_app(served: Served, listen: str) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
-    answer_with_problems(app)
-    app.include_router(health_routes(served.readiness, served.metrics))
-    app.include_router(task_routes(served.intake))
+    routers = tuple(_routers(served))
+    for router in routers:
+        app.include_router(router)
+    answer_with_problems(
+        app, [*app.router.routes, *(route for router in routers for route in router.routes)]
+    )
+    door = served.door
+    # The last one is asked first.
+    app.add_middleware(TimedApp)
+    app.add_middleware(PacedApp, pace=door.pace)
     app.add_middleware(Doorkeeper, listen=listen)
+    app.add_middleware(Gate, credentials=door.credentials, listen=listen)
     return app
 
 
@@ -117,6 +149,7 @@ class ApiServer:
 
     def __init__(self, listen: str, served: Served) -> None:
         self._listen = listen
+        self._events = served.door.events
         self._app = make_app(served, listen)
         self._address = ("", 0)
         self.started = asyncio.Event()
@@ -145,6 +178,7 @@ class ApiServer:
             await asyncio.shield(serving)
         except asyncio.CancelledError:
             server.should_exit = True
+            self._events.close()
             await serving
             raise
         finally:

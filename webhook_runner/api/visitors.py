@@ -5,6 +5,7 @@ import ipaddress
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from webhook_runner.api.gate import is_known
 from webhook_runner.api.problem import problem
 from webhook_runner.settings import host_and_port, is_loopback
 
@@ -12,15 +13,16 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOREIGN = frozenset({"cross-site", "same-site"})
 
 
-def refusal(method: str, headers: Headers, listen: str) -> str:
+def refusal(method: str, headers: Headers, listen: str, *, known: bool = False) -> str:
     """Return why a request is refused, or an empty string; ``listen`` is where the API listens.
 
     On loopback only what the machine itself is called is answered to: a name of a foreign page can
-    be made to lead here, an address cannot.
+    be made to lead here, an address cannot. Who is ``known`` by a token may use any name: a
+    browser sends none to a foreign page's.
     """
     host = headers.get("host", "")
     own = host_and_port(listen)[0]
-    if host and is_loopback(own) and not _is_own(host_and_port(host)[0], own):
+    if not known and host and is_loopback(own) and not _is_own(host_and_port(host)[0], own):
         return f"the host {host[:100]!r} is not what this daemon is called here; use {listen}"
     if method in _SAFE:
         return ""
@@ -58,7 +60,8 @@ class Doorkeeper:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         why = ""
         if scope["type"] == "http":
-            why = refusal(scope["method"], Headers(scope=scope), self._listen)
+            headers = Headers(scope=scope)
+            why = refusal(scope["method"], headers, self._listen, known=is_known(scope))
         if why:
             await problem(403, why, scope["path"])(scope, receive, send)
         else:

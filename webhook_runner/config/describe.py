@@ -9,12 +9,11 @@ from pydantic import BaseModel
 from webhook_runner.config.loader import Loaded
 from webhook_runner.config.place import DEFAULT, Origins, Path, basic_string, dotted, quoted
 from webhook_runner.settings import Section
-from webhook_runner.values import Codes, parse_rate
+from webhook_runner.values import Codes, rate_text
 
 MASK = "***"
 _COLUMN = 48
 _PASSWORD = re.compile(r"^([a-z][a-z0-9+.-]*://[^:/@]*:).*@", re.IGNORECASE)
-_UNITS = (("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86400.0))
 
 
 def describe(loaded: Loaded) -> str:
@@ -39,18 +38,6 @@ def as_json(loaded: Loaded) -> dict[str, object]:
 def masked_url(url: str) -> str:
     """Return a URL without its password."""
     return _PASSWORD.sub(rf"\1{MASK}@", url)
-
-
-def rate_text(rate: float) -> str:
-    """Return a rate as the file writes it, in the unit that gives the shortest number."""
-    if rate == float("inf"):
-        return "unlimited"
-    exact = [
-        text
-        for unit, seconds in _UNITS
-        if "e" not in (text := f"{rate * seconds:.12g}/{unit}") and parse_rate(text) == rate
-    ]
-    return min(exact, key=len, default=f"{rate:.17f}/s")
 
 
 def _table(path: Path, section: Section, origins: Origins) -> Iterator[str]:

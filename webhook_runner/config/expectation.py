@@ -23,6 +23,8 @@ _SHAPES = {
     ' or "embedded:/var/lib/webhook-runner/queue.db"',
     "headers": 'a table such as {X-Team = "billing", Authorization = {file = "/path"}}',
     "listen": 'an address such as "127.0.0.1:7676", or "" to switch it off',
+    "tokens": 'a list of tables such as {name = "ops", role = "full", hash = "sha256:..."}, of'
+    " which `webhook-runner token` prints one",
     "url": 'a string such as "sqlite:/path/state.db", "postgresql://user@host/database", "none"',
     "prefix": "1 to 50 letters, digits, dots, dashes or underscores, the first no dot",
     "default_queue": "a queue name: letters, digits, dots, dashes, underscores",

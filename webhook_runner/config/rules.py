@@ -18,6 +18,7 @@ from webhook_runner.settings import (
     MEMORY,
     NO_STORE,
     POSTGRESQL,
+    ApiSettings,
     BrokerSettings,
     EgressSettings,
     QueueSettings,
@@ -35,7 +36,7 @@ def broken_rules(settings: Settings) -> Iterator[Finding]:
     yield from _store(settings)
     yield from _egress(settings.egress)
     yield from _base_url(("base_url",), settings.base_url)
-    yield from _if(("api", "listen"), listen_problem(settings.api.listen))
+    yield from _api(settings.api)
     if settings.unknown_queue == "default" and settings.default_queue not in settings.queues:
         yield Finding(
             ("default_queue",),
@@ -108,6 +109,25 @@ def _above(table: Path, low: str, high: str, section: object) -> Finding:
     return Finding((*table, low), f"{values}; lower one or raise the other", ((*table, high),))
 
 
+def _api(api: ApiSettings) -> Iterator[Finding]:
+    yield from _if(("api", "listen"), listen_problem(api.listen))
+    names = [token.name for token in api.tokens]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Finding(("api", "tokens"), f"{basic_string(name)} is there twice; name each once")
+    for token in api.tokens:
+        if bool(token.hash) == bool(token.file):
+            text = f'{basic_string(token.name)} needs either hash = "sha256:..." or file'
+            yield Finding(("api", "tokens"), f"{text}; `webhook-runner token` prints one")
+    is_open = bool(api.listen) and not is_loopback(host_and_port(api.listen)[0])
+    if is_open and not api.tokens and not listen_problem(api.listen):
+        yield Finding(
+            ("api", "listen"),
+            f"whoever reaches {api.listen} could queue and cancel tasks; add tokens, of which"
+            ' `webhook-runner token` prints one, or write "127.0.0.1:7676"',
+            (("api", "tokens"),),
+        )
+
+
 def _egress(egress: EgressSettings) -> Iterator[Finding]:
     for key in ("allow", "deny"):
         for entry in getattr(egress, key):
@@ -174,10 +194,6 @@ def doubts(settings: Settings) -> Iterator[Finding]:
     elif settings.broker.ca_file and not any(url.startswith("amqps:") for url in settings.servers):
         yield Finding(("broker", "ca_file"), "not used: no server is amqps://", (("server",),))
     yield from _doubts_of_store(settings)
-    listen = settings.api.listen
-    if listen and not is_loopback(host_and_port(listen)[0]):
-        text = f"whoever reaches {listen} can queue tasks and read what /metrics says"
-        yield Finding(("api", "listen"), f"{text}; let a firewall or a proxy choose who does")
 
 
 def _doubts_of_store(settings: Settings) -> Iterator[Finding]:

@@ -22,6 +22,8 @@ _FILES = (
     ("egress", "ca_file"),
 )
 
+_TOKENS = ("api", "tokens")
+
 
 class _Unreadable(Exception):  # noqa: N818 - never leaves this module
     """A secret that is not where the configuration says."""
@@ -41,6 +43,11 @@ class Resolver:
             inner = table.get(section)
             if isinstance(inner, dict) and isinstance(inner.get(key), str):
                 inner[key] = self._expanded((section, key), inner[key])
+        api = table.get("api")
+        tokens = api.get("tokens") if isinstance(api, dict) else None
+        for token in tokens if isinstance(tokens, list) else ():
+            if isinstance(token, dict) and isinstance(token.get("file"), str):
+                token["file"] = self._expanded(_TOKENS, token["file"])
         queues = table.get("queues")
         for name, queue in (queues if isinstance(queues, dict) else {}).items():
             headers = queue.get("headers") if isinstance(queue, dict) else None
@@ -118,7 +125,7 @@ def unreadable_files(settings: Settings) -> Iterator[Finding]:
 def exposed_files(settings: Settings) -> Iterator[Finding]:
     """Yield the private files that every user of the machine may read."""
     for path, file in _named_files(settings):
-        if path not in _PRIVATE:
+        if path not in _PRIVATE and path != _TOKENS:
             continue
         try:
             mode = file.stat().st_mode
@@ -133,6 +140,9 @@ def _named_files(settings: Settings) -> Iterator[tuple[Path, FilePath]]:
         name = getattr(getattr(settings, section), key)
         if name and _is_used(section, settings):
             yield (section, key), FilePath(name)
+    for token in settings.api.tokens if settings.api.listen else ():
+        if token.file:
+            yield _TOKENS, FilePath(token.file)
 
 
 def _is_used(section: str, settings: Settings) -> bool:

@@ -27,7 +27,6 @@ _LATER = frozenset(
         "follow_redirects",
         "per_host_concurrency",
         "key_limits",
-        "tokens",
         "order_on_failure",
         "gone_disables",
         "rollback_on_invalid",
@@ -79,7 +78,7 @@ def _without(table: dict[str, Any], path: Path) -> None:
 def _finding(error: ErrorDetails, table: Mapping[str, Any]) -> Finding:
     path = _path(error, table)
     value = _at(table, path)
-    if error["type"] == "extra_forbidden":
+    if error["type"] == "extra_forbidden" and path[-1] == error["loc"][-1]:
         return Finding(path, _unknown(path, value))
     if error["loc"][-1] == "[key]" or path == ("queues",):
         return Finding(path, _queue_problem(path, value))

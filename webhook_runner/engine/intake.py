@@ -60,6 +60,11 @@ class Intake:
         """How large one task may be, in bytes; a reload changes it."""
         return self._reception.settings.max_message_bytes
 
+    @property
+    def knows_duplicates(self) -> bool:
+        """Whether there is a store, which tells tasks that come again."""
+        return self._store.state().kind != "none"
+
     def close(self, why: str) -> None:
         """Take nothing more, and say why."""
         self._closed = why

@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from webhook_runner import __version__
+from webhook_runner.api.credentials import token_in
+from webhook_runner.api.served import Door
 from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.config.first_run import FirstRun, first_run
@@ -69,7 +71,8 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     redaction = Redaction()
     log = LogObserver(configure(settings.log, redaction=redaction), metadata=settings.log.metadata)
     metrics = MetricsObserver(__version__, settings.queues)
-    observer = Fanout(log, metrics, bell, loss)
+    door = Door(settings.api, clock)
+    observer = Fanout(log, metrics, bell, loss, door.events)
     store = _store(settings, clock, observer)
     recorded = store.state().kind != "none"
     if recorded:
@@ -83,12 +86,7 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
         "Tasks that wait for their time, as of a moment ago.",
         broker.scheduled,
     )
-
-    def adopt(fresh: Settings) -> None:
-        _hide_secrets(fresh, redaction)
-        extending.adopt(load_extensions(fresh.queues))
-        metrics.set_queues(fresh.queues)
-
+    adopt = _adopter(redaction, extending, door, metrics)
     adopt(settings)
     armed, store, dispatcher = _armed(broker, store, extending)
     queues = Queues(
@@ -96,10 +94,24 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     )
     control = _control(settings, queues, broker, store, observer, clock)
     parts = Parts(
-        armed, store, dispatcher, queues, control, observer, metrics, bell, loss, Notifier()
+        armed, store, dispatcher, queues, control, door, observer, metrics, bell, loss, Notifier()
     )
     _introduce(loaded, observer)
     return Daemon(settings, parts, reread, adopt)
+
+
+def _adopter(
+    redaction: Redaction, extending: ExtendingDispatcher, door: Door, metrics: MetricsObserver
+) -> Callable[[Settings], None]:
+    """Return what tells the edges of settings; it raises ConfigError."""
+
+    def adopt(fresh: Settings) -> None:
+        _hide_secrets(fresh, redaction)
+        extending.adopt(load_extensions(fresh.queues))
+        door.adopt(fresh.api)
+        metrics.set_queues(fresh.queues)
+
+    return adopt
 
 
 def _store(settings: Settings, clock: Clock, observer: Observer) -> Store:
@@ -158,6 +170,9 @@ def _hide_secrets(settings: Settings, redaction: Redaction) -> None:
     for file in (settings.broker.password_file, settings.store.password_file):
         with suppress(OSError, ValueError):
             redaction.register_secret(Path(file).read_text().strip() if file else "")
+    for token in settings.api.tokens:
+        with suppress(ConfigError):
+            redaction.register_secret(token_in(token))
     for queue in settings.queues.values():
         for value in queue.headers.values():
             redaction.register_secret(value)

@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from webhook_runner.api.health import Readiness
-from webhook_runner.api.server import ApiServer, Served
+from webhook_runner.api.served import Door, Served
+from webhook_runner.api.server import ApiServer
 from webhook_runner.config.loader import Loaded
 from webhook_runner.engine.control import Control
 from webhook_runner.engine.queues import Queues
@@ -50,6 +51,7 @@ class Parts:
     dispatcher: Dispatcher
     queues: Queues
     control: Control
+    door: Door
     observer: Observer
     metrics: MetricsObserver
     bell: Bell
@@ -87,8 +89,7 @@ class Daemon:
         """
         self._obey_signals()
         parts = self._parts
-        served = Served(self._readiness, parts.metrics.text, parts.queues.intake)
-        api = ApiServer(self._settings.api.listen, served)
+        api = ApiServer(self._settings.api.listen, self._served())
         loops = (
             self._parts.broker.run(),
             self._parts.store.run(),
@@ -124,6 +125,10 @@ class Daemon:
             await asyncio.gather(*running, stopping, return_exceptions=True)
             await self._close()
         return NO_BROKER if self._why else OK
+
+    def _served(self) -> Served:
+        parts, intake = self._parts, self._parts.queues.intake
+        return Served(self._readiness, parts.metrics.text, intake, parts.control, parts.door)
 
     async def _until_stopped(
         self, running: set[asyncio.Task[None]], stopping: asyncio.Task[bool]

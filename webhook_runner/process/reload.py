@@ -6,13 +6,17 @@ from typing import Any
 
 from webhook_runner.settings import Settings
 
-FIXED = ("server", "broker", "store", "api", "egress", "performance", "log")
+FIXED = ("server", "broker", "store", "egress", "performance", "log")
 """Parts of the settings that live as long as the process."""
+
+FIXED_KEYS = ("api.listen",)
 
 
 def applicable(old: Settings, new: Settings) -> Settings:
     """Return the new settings with the parts that need a restart left as they were."""
-    return new.model_copy(update={name: getattr(old, name) for name in FIXED})
+    kept: dict[str, object] = {name: getattr(old, name) for name in FIXED}
+    kept["api"] = new.api.model_copy(update={"listen": old.api.listen})
+    return new.model_copy(update=kept)
 
 
 def changes(old: Settings, new: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -24,7 +28,7 @@ def changes(old: Settings, new: Settings) -> tuple[tuple[str, ...], tuple[str, .
     before, after = _leaves(old, one_sided), _leaves(new, one_sided)
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     changed |= {f"queues.{name}" for name in one_sided}
-    fixed = {key for key in changed if key.partition(".")[0] in FIXED}
+    fixed = {key for key in changed if key.partition(".")[0] in FIXED or key in FIXED_KEYS}
     return tuple(sorted(changed - fixed)), tuple(sorted(fixed))
 
 

@@ -2,11 +2,26 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import httpx2
 
+from tests.parts.house import House
+from webhook_runner.api.health import Readiness
+from webhook_runner.api.served import Served
 from webhook_runner.api.server import ApiServer
+from webhook_runner.engine.intake import Intake
+
+
+def served_by(
+    intake: Intake | None = None,
+    ready: Callable[[], Readiness] = lambda: Readiness(True),
+    metrics: Callable[[], bytes] = bytes,
+) -> Served:
+    """Return what is served of an intake and of a house at rest."""
+    house = House().served
+    return replace(house, readiness=ready, metrics=metrics, intake=intake or house.intake)
 
 
 @contextlib.asynccontextmanager

@@ -6,10 +6,9 @@ from collections.abc import Callable
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.journey.world import World
-from tests.unit.api.serving import serving
+from tests.unit.api.serving import served_by, serving
 from webhook_runner.api.health import Readiness
-from webhook_runner.api.server import ApiServer, Served, parse_listen
+from webhook_runner.api.server import ApiServer, parse_listen
 from webhook_runner.errors import ConfigError
 
 
@@ -30,7 +29,7 @@ def server(
     ready: Callable[[], Readiness] = connecting,
     metrics: Callable[[], bytes] = bytes,
 ) -> ApiServer:
-    return ApiServer(listen, Served(ready, metrics, World().intake))
+    return ApiServer(listen, served_by(None, ready, metrics))
 
 
 async def test_readiness_follows_the_world_from_one_request_to_the_next() -> None:
@@ -75,10 +74,9 @@ async def test_an_unknown_path_is_a_problem_document() -> None:
     }
     assert (wrong.status_code, wrong.json()["status"], wrong.headers["allow"]) == (405, 405, "GET")
     assert pages == [404, 404]
-    assert set(document["paths"]) == {
-        *("/livez", "/readyz", "/metrics"),
-        *("/v1/tasks", "/v1/tasks/{task_id}"),
-    }
+    assert {"/livez", "/v1/tasks", "/v1/events", "/v1/queues/{queue}/dead"} <= set(
+        document["paths"]
+    )
 
 
 async def test_a_failing_readiness_is_a_problem_document_too() -> None:

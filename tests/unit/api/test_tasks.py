@@ -9,10 +9,9 @@ import httpx2
 import pytest
 
 from tests.journey.world import World, at_work
-from tests.unit.api.serving import serving
+from tests.unit.api.serving import served_by, serving
 from webhook_runner.api import body
-from webhook_runner.api.health import Readiness
-from webhook_runner.api.server import ApiServer, Served
+from webhook_runner.api.server import ApiServer
 from webhook_runner.settings import QueueSettings
 from webhook_runner.task.event import TaskAccepted, TaskRefused
 
@@ -40,13 +39,9 @@ class Scene:
 async def scene() -> AsyncIterator[Scene]:
     queues = {"default": QueueSettings(), "other": QueueSettings()}
     world = World(queues, max_message_bytes=2048)
-    served = Served(ready, bytes, world.intake)
+    served = served_by(world.intake)
     async with at_work(world.broker), serving(ApiServer("127.0.0.1:0", served)) as client:
         yield Scene(world, client)
-
-
-def ready() -> Readiness:
-    return Readiness(True)
 
 
 def is_problem(answer: httpx2.Response, status: int) -> dict[str, Any]:
@@ -267,17 +262,10 @@ async def test_a_daemon_that_stops_takes_nothing_more(scene: Scene) -> None:
     assert document["detail"] == "the daemon is stopping"
 
 
-async def test_the_state_of_a_task_cannot_be_asked_for_yet(scene: Scene) -> None:
-    document = is_problem(await scene.client.get("/v1/tasks/order-7"), 501)
-    assert "status store" in document["detail"]
-    assert document["instance"] == "/v1/tasks/order-7"
-    is_problem(await scene.client.get("/v1/tasks"), 501)
-
-
 async def test_a_wrong_method_names_the_right_one(scene: Scene) -> None:
     answer = await scene.client.put("/v1/tasks", content=b"{}")
     is_problem(answer, 405)
-    assert answer.headers["allow"] == "POST"
+    assert answer.headers["allow"] == "GET, POST"
     is_problem(await scene.client.get("/v1/task"), 404)
 
 
@@ -320,8 +308,7 @@ async def test_reading_is_refused_under_a_foreign_name_only(scene: Scene) -> Non
 
 
 async def test_any_name_is_answered_to_where_others_may_reach_it() -> None:
-    served = Served(ready, bytes, World().intake)
-    async with serving(ApiServer("0.0.0.0:0", served)) as client:
+    async with serving(ApiServer("0.0.0.0:0", served_by())) as client:
         port = client.base_url.port
         answer = await client.get(
             f"http://127.0.0.1:{port}/readyz", headers={"Host": "runner.internal"}
@@ -335,12 +322,20 @@ async def test_the_document_of_the_api_tells_what_is_taken_and_answered(scene: S
     post = document["paths"]["/v1/tasks"]["post"]
     one, many = post["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
     assert (one["$ref"], many["maxItems"]) == ("#/components/schemas/Task", 1000)
-    assert set(post["responses"]) == {"202", "400", "403", "408", "413", "415", "422", "503"}
+    taken, refused = {"200", "202"}, {"400", "408", "409", "413", "415", "422", "501", "503"}
+    assert set(post["responses"]) == taken | refused | {"401", "403", "429"}
+    for answer in taken:
+        for link in post["responses"][answer]["links"].values():
+            assert link["operationId"] in operations(document)
     schemas = document["components"]["schemas"]
     assert schemas["Task"]["required"] == ["url"]
     assert {"payload", "metadata", "roll_back", "eta"} <= set(schemas["Task"]["properties"])
     named = {word.rpartition("/")[2] for word in references(document)}
     assert named <= set(schemas)
+
+
+def operations(document: Any) -> set[str]:
+    return {each["operationId"] for path in document["paths"].values() for each in path.values()}
 
 
 def references(node: Any) -> set[str]:

@@ -26,8 +26,11 @@ def api() -> Iterator[TasksApi]:
         yield started
 
 
+TOKENS = f'tokens = [{{name = "ops", hash = "sha256:{"0" * 64}"}}]\n'
+
+
 def embedded(api: TasksApi, host: str = "127.0.0.1") -> str:
-    return f'server = "embedded::memory:"\n[api]\nlisten = "{host}:{api.receiver.port}"\n'
+    return f'server = "embedded::memory:"\n[api]\nlisten = "{host}:{api.receiver.port}"\n{TOKENS}'
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])

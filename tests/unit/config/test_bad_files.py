@@ -12,6 +12,11 @@ URL = (
     " password percent-encoded"
 )
 BASE = 'write an absolute URL such as "http://localhost:8000", or ""'
+TOKENS = (
+    'a list of tables such as {name = "ops", role = "full", hash = "sha256:..."}, of which'
+    " `webhook-runner token` prints one"
+)
+HASH = f'hash = "sha256:{"0" * 64}"'
 AMQPS = 'server = "amqps://mq/"\n'
 
 ROWS = [
@@ -34,7 +39,32 @@ ROWS = [
     ("[brokers]\nheartbeat = 5", "t.ini:1: brokers: unknown key; did you mean broker?"),
     ("processes = 2", "t.ini:1: processes: not available in this version; remove it"),
     (Q + 'mode = "pull"', "t.ini:2: [queues.a] mode: not available in this version; remove it"),
-    ("[api]\ntokens = []", "t.ini:2: [api] tokens: not available in this version; remove it"),
+    ('[api]\ntokens = ["secret"]', f"t.ini:2: [api] tokens: a list: write {TOKENS}"),
+    ('[api]\ntokens = [{name = "a", has = "x"}]', f"t.ini:2: [api] tokens: a list: write {TOKENS}"),
+    (
+        f'[api]\ntokens = [{{name = "a b", {HASH}}}]',
+        f"t.ini:2: [api] tokens: a list: write {TOKENS}",
+    ),
+    (
+        '[api]\ntokens = [{name = "a", hash = "md5:0"}]',
+        f"t.ini:2: [api] tokens: a list: write {TOKENS}",
+    ),
+    (
+        '[api]\ntokens = [{name = "a"}]',
+        't.ini:2: [api] tokens: "a" needs either hash = "sha256:..." or file; `webhook-runner token` prints one',
+    ),
+    (
+        f'[api]\ntokens = [{{name = "a", {HASH}}}, {{name = "a", {HASH}}}]',
+        't.ini:2: [api] tokens: "a" is there twice; name each once',
+    ),
+    (
+        '[api]\ntokens = [{name = "a", file = "/nowhere/token"}]',
+        "t.ini:2: [api] tokens: /nowhere/token cannot be read: No such file or directory",
+    ),
+    (
+        '[api]\nlisten = "0.0.0.0:7676"',
+        't.ini:2: [api] listen: whoever reaches 0.0.0.0:7676 could queue and cancel tasks; add tokens, of which `webhook-runner token` prints one, or write "127.0.0.1:7676"',
+    ),
     (
         '[performance]\namqp = "lean"',
         "t.ini:2: [performance] amqp: not available in this version; remove it",

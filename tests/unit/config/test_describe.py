@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.config.conftest import Load
-from webhook_runner.config.describe import as_json, describe, rate_text
+from webhook_runner.config.describe import as_json, describe
 from webhook_runner.config.loader import load
-from webhook_runner.values import parse_rate
+from webhook_runner.values import parse_rate, rate_text
 
 SECRETS = """
 server = ["amqp://app:p%40ss@a/", "amqp://app:hunter2@b/"]

@@ -171,7 +171,8 @@ def test_no_way_in_and_no_file_are_warned_about(load_text: Load) -> None:
 
 def on_defaults(listen: str | None = None) -> Loaded:
     variable = {} if listen is None else {"WEBHOOK_RUNNER_API__LISTEN": listen}
-    return load(None, {"HOME": "/h", **variable})
+    tokens = f'[{{name = "ops", hash = "sha256:{"0" * 64}"}}]'
+    return load(None, {"HOME": "/h", "WEBHOOK_RUNNER_API__TOKENS": tokens, **variable})
 
 
 def test_who_starts_without_a_file_is_told_what_to_do() -> None:
