@@ -49,10 +49,14 @@ def measure(arguments: tuple[str, ...], times: int) -> float:
     walls, cpus = [each.wall for each in runs], [each.cpu for each in runs]
     median = statistics.median(walls)
     print(
-        f"{' '.join(arguments):20} median {median * 1000:5.0f} ms, least {min(walls) * 1000:5.0f} ms,"
-        f" CPU {statistics.median(cpus) * 1000:5.0f} ms, least {min(cpus) * 1000:5.0f} ms"
+        f"{' '.join(arguments):20} median {_ms(median)}, least {_ms(min(walls))},"
+        f" CPU {_ms(statistics.median(cpus))}, least {_ms(min(cpus))}"
     )
     return median
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:5.0f} ms"
 
 
 def main() -> int:

@@ -92,6 +92,25 @@ async def test_a_letter_cannot_be_removed_by_a_connection_that_is_gone(rabbit: R
     assert ids(await walked(rabbit.shelf)) == ["t00000"]
 
 
+async def test_whoever_walks_gives_back_however_often_cancelled(rabbit: RabbitRig) -> None:
+    names = await bury(rabbit.at_work, 100)
+    under_way: asyncio.Future[PutAside] = asyncio.get_running_loop().create_future()
+
+    async def linger() -> None:
+        async with rabbit.shelf.walk(Aside.DEAD, "q") as letters:
+            first = await anext(letters)
+            await rabbit.shelf.remove(first)
+            under_way.set_result(first)
+            await asyncio.Event().wait()
+
+    walking = asyncio.ensure_future(linger())
+    removed = await under_way
+    while not walking.done():
+        walking.cancel()
+        await asyncio.sleep(0)
+    assert sorted(ids([*await walked(rabbit.shelf), removed])) == names
+
+
 async def test_walks_of_two_daemons_see_different_letters(rabbit: RabbitRig) -> None:
     names = await bury(rabbit.at_work, 100)
     async with (
@@ -176,6 +195,16 @@ async def test_a_queue_that_is_not_configured_is_unknown(rabbit: RabbitRig) -> N
     with pytest.raises(UnknownQueueError, match="nobody"):
         async with shelf.walk(Aside.DEAD, "nobody"):
             pass
+
+
+async def test_letters_outlive_the_configuration_of_their_queue(rabbit: RabbitRig) -> None:
+    names = await bury(rabbit.at_work, 3)
+    await rabbit.broker.serve(("other",))
+    assert sorted(ids(await walked(rabbit.shelf))) == names
+    assert (await rabbit.shelf.depths("q")).dead == 3
+    with pytest.raises(UnknownQueueError):
+        await rabbit.shelf.purge("q")
+    assert await rabbit.shelf.clear(Aside.DEAD, "q") == 3
 
 
 async def test_nobody_waits_for_a_broker_that_is_absent(unused_tcp_port: int) -> None:

@@ -20,9 +20,11 @@ from tests.parts.cluster import Cluster
 from tests.parts.postgresql import own_schema
 from webhook_runner.errors import StoreError, StoreUnavailableError
 from webhook_runner.store import ledger
+from webhook_runner.store.examine import examine
 from webhook_runner.store.migrate import Migration, migrations
 from webhook_runner.store.postgresql import place
 from webhook_runner.store.postgresql.server import Server
+from webhook_runner.store.sighting import Sighting
 from webhook_runner.task.event import StoreFailed, StoreMended
 from webhook_runner.task.record import Claim, TaskQuery
 from webhook_runner.task.state import TaskState
@@ -246,3 +248,53 @@ async def test_a_slow_server_only_makes_who_waits_wait(postgresql_url: str) -> N
             beside.rollback()
             await asyncio.wait_for(kept, 30)
             assert not rig.observer.all(StoreFailed)
+
+
+@postgresql
+async def test_a_server_that_never_answers_does_not_keep_a_daemon_from_ending(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "LAST_PATIENCE", 0.1)
+    with psycopg.connect(postgresql_url) as beside:
+        async with open_store(postgresql_url) as rig:
+            await rig.store.usable()
+            beside.execute("LOCK TABLE wr_task IN ACCESS EXCLUSIVE MODE")
+            rig.store.record(change())
+            asked = asyncio.ensure_future(rig.store.tasks(TaskQuery()))
+            await answered(beside, WAITING)
+            await asyncio.wait_for(rig.stop(), 20)
+            with pytest.raises(StoreUnavailableError):
+                await asked
+            assert rig.observer.all(StoreFailed)
+            with pytest.raises(StoreUnavailableError, match="closed"):
+                await rig.store.find("t")
+
+
+@postgresql
+async def test_a_batch_that_takes_too_long_is_told_and_tried_again(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(ledger, "PATIENCE", 0.2)
+    with psycopg.connect(postgresql_url) as beside:
+        async with open_store(postgresql_url) as rig:
+            await rig.store.usable()
+            beside.execute("LOCK TABLE wr_task IN EXCLUSIVE MODE")
+            rig.store.record(change())
+            await rig.observer.wait_for(StoreFailed, within=30)
+            monkeypatch.setattr(ledger, "PATIENCE", 60)
+            beside.rollback()
+            await asyncio.wait_for(rig.store.kept(), 30)
+            assert await ids(rig) == {"t"}
+
+
+@postgresql
+def test_a_database_is_looked_at_without_a_trace(postgresql_url: str) -> None:
+    assert examine(postgresql_url) == Sighting(known=1)
+    server = Server(postgresql_url)
+    server.open()
+    server.close()
+    assert examine(postgresql_url) == Sighting(exists=True, version=1, known=1)
+    assert "Connection refused" in examine("postgresql://127.0.0.1:1/base").problem
+    write_version(postgresql_url, 99)
+    assert "of version 99" in examine(postgresql_url).problem

@@ -67,6 +67,14 @@ class TestByRequest:
         assert second == Duplicate(first.task.id, first.run, "default")
         assert isinstance(other, ConflictError)
 
+    async def test_a_conflict_of_its_key_leaves_the_id_free(self, start: StartWorld) -> None:
+        world = await start(store=MEMORY)
+        await handed_in(world, body(), key="k")
+        (refused,) = await handed_in(world, body(id="t1"), key="k")
+        (taken,) = await handed_in(world, body(id="t1", payload="other"))
+        assert isinstance(refused, ConflictError)
+        assert isinstance(taken, Envelope)
+
     async def test_what_nothing_stands_for_is_taken_each_time(self, start: StartWorld) -> None:
         world = await start(store=MEMORY)
         answers = await handed_in(world, body(), body())

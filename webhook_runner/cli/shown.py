@@ -22,6 +22,8 @@ _COLOURS = {
     "paused": "yellow",
     "running": "cyan",
 }
+_STANDS = "task.state"
+_OF_A_STAND = frozenset({"reason", "due_at", "last_status", "last_error"})
 _OF_EVERY_EVENT = frozenset({"at", "id", "run", "queue", "state", "attempt"})
 
 
@@ -99,16 +101,23 @@ def show_pairs(pairs: Iterable[tuple[str, object]]) -> None:
 def event_line(event: TaskEvent, *, utc: bool) -> str:
     """Return an event as one line for people."""
     words = [moment(event.at, utc=utc), event.name.ljust(22)]
-    words += [word for word in (event.id, event.queue) if word]
+    words += [word for word in (event.id, event.queue, event.state) if word]
     words += [f"attempt={event.attempt}"] if event.attempt else []
     more = (
         f"{name}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in event.more.items()
-        if name not in _OF_EVERY_EVENT and value not in (None, "", {})
+        if value not in (None, "", {}) and _is_told(event, name)
     )
     line = "  ".join([*words, *more]).rstrip()
     colour = _COLOURS.get(event.state)
     return typer.style(line, fg=colour) if colour and has_colours() else line
+
+
+def _is_told(event: TaskEvent, name: str) -> bool:
+    """Whether a line has room for this; how a task stands when one begins to watch is long."""
+    if event.name == _STANDS:
+        return name in _OF_A_STAND
+    return name not in _OF_EVERY_EVENT
 
 
 def has_colours() -> bool:

@@ -36,8 +36,8 @@ class Client:
         token: one of the daemon's ``[api] tokens``, where it asks for them.
         timeout: seconds for which something is asked again when no daemon answers, an answer is
             lost, or the daemon asks to wait; 0 for one try. ``send_many`` has it anew for
-            every array of at most 1000 tasks. What must not be done twice (cancel, run, replay,
-            purge, drop) is asked again only while it was certainly not done.
+            every array of at most 1000 tasks. What must not be done twice (run, replay, purge,
+            drop) is asked again only while it was certainly not done.
         headers: sent with every request, such as a token for a proxy before the daemon.
         tls: what to trust for https; else the certificates of the system.
 
@@ -113,7 +113,9 @@ class Client:
         return self._line.tell(steer.tasks(state, queue, since, until, limit, self._timeout))
 
     def cancel(self, task_id: str, *, force: bool = False) -> Cancelled:
-        """Cancel a task. With ``force`` also one that the store does not know: it may yet come.
+        """Cancel a task; again is the same as once.
+
+        With ``force`` also one that the store does not know: it may yet come.
 
         Raises:
             TaskNotFoundError: the store does not know it.

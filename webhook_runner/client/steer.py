@@ -126,7 +126,7 @@ def asked(talk: Talk[Reply]) -> Generator[Ask, Said, Reply]:
 
 def cancel(task_id: str, seconds: float, *, force: bool) -> Talk[Cancelled]:
     target = place("tasks", task_id, force="true" if force else None)
-    reply = yield from _change(Ask("DELETE", target), seconds, TaskNotFoundError)
+    reply = yield from answered(Ask("DELETE", target), seconds, missing=TaskNotFoundError)
     return read_one(reply, Cancelled)
 
 
@@ -135,7 +135,7 @@ def cancel_many(task_ids: Iterable[str], seconds: float) -> Talk[list[CancelResu
     rest = iter(task_ids)
     while some := list(islice(rest, MOST_IDS)):
         ask = Ask("POST", place("tasks", "cancel"), msgspec.json.encode({"ids": some}))
-        reply = yield from _change(ask, seconds, TaskNotFoundError)
+        reply = yield from answered(ask, seconds, missing=TaskNotFoundError)
         found, _ = read_items(reply, dict[str, object], "results")
         results += (_cancelled(each, reply.address) for each in found)
     return results

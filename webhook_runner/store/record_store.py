@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -57,6 +56,7 @@ class RecordStore:
             StoreError: it cannot be used: damaged, another daemon's, of a newer version.
 
         """
+        self._ledger.begin()
         works: list[asyncio.Future[None]] = [
             asyncio.ensure_future(self._ledger.run()),
             asyncio.ensure_future(self._sweep_on()),
@@ -150,15 +150,18 @@ class RecordStore:
         except TimeoutError as error:
             raise StoreUnavailableError("the store does not answer") from error
         except (TroubleError, StoreError) as error:
+            self._ledger.look()
             raise StoreUnavailableError(str(error)) from error
 
     async def _sweep_on(self) -> None:
         """Forget what is older than it is to be kept, a little at a time."""
         while True:
             await self._clock.sleep(SWEEP_SECONDS)
-            with suppress(TroubleError):  # who writes tells it
+            try:
                 while await self._sweep(self._clock.now() - self._retention):
                     await self._clock.sleep(SWEEP_PAUSE)
+            except TroubleError:
+                self._ledger.look()
 
     async def _sweep(self, before: float) -> int:
         now = self._clock.now()

@@ -110,6 +110,7 @@ def test_the_exit_code_of_watch_is_how_the_task_ended(
         "task.attempt.finished",
         "a",
         "mail",
+        "running",
         "attempt=1",
         "status=500",
     ]

@@ -264,3 +264,14 @@ async def test_a_store_can_be_exported_while_another_process_writes_it(path: Pat
         beside = make_store(f"sqlite:{path}", StoreSettings(), FakeClock(), rig.observer)
         assert [line["id"] async for line in beside.export(NOW + 1)] == ["t"]
         await beside.close()
+
+
+async def test_a_file_that_was_large_gives_its_room_back(path: Path) -> None:
+    async with open_store(f"sqlite:{path}") as rig:
+        for number in range(10):
+            rig.store.record(change(SUCCEEDED, f"t{number}", source=b"x" * 1_000_000))
+        await rig.store.kept()
+        database = rig.store._database._database  # type: ignore[attr-defined]
+        before = database.execute("PRAGMA page_count").fetchone()[0]
+        assert await rig.store.forget(NOW + 1) == 10
+        assert database.execute("PRAGMA page_count").fetchone()[0] < before - 1000

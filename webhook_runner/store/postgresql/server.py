@@ -39,7 +39,7 @@ _OF_RUN = "USING over o WHERE x.id = o.id AND x.run = o.run"
 # What another daemon sweeps is left to it.
 _SWEEP = f"""
 WITH over AS (
-  SELECT id, run FROM wr_task WHERE ended_at < %s ORDER BY ended_at LIMIT %s
+  SELECT id, run FROM wr_task WHERE ended_at < %s ORDER BY ended_at, id, run LIMIT %s
   FOR UPDATE SKIP LOCKED),
 a AS (DELETE FROM wr_attempt x {_OF_RUN}), r AS (DELETE FROM wr_rollback x {_OF_RUN})
 DELETE FROM wr_task x {_OF_RUN}"""
@@ -67,6 +67,7 @@ class Server:
         self._connection: Connection | None = None
         self._readers: deque[Connection] = deque()
         self._busy: set[Connection] = set()
+        self._hung_up = False
 
     def open(self) -> None:
         try:
@@ -79,12 +80,12 @@ class Server:
             raise
 
     def write(self, work: Work) -> Written:
-        is_new = self._connection is None
+        is_new, self._hung_up = self._connection is None, False
         try:
             return self._write(work)
         except _LostError:
             # Of what has an answer nobody can know whether it was done before the loss.
-            if is_new or work.asks:
+            if is_new or work.asks or self._hung_up:
                 raise
             return self._write(work)
 
@@ -130,6 +131,7 @@ class Server:
 
     def hang_up(self) -> None:
         """End what is under way, from any thread."""
+        self._hung_up = True
         for connection in tuple(self._busy):
             with suppress(OSError, psycopg.Error):
                 line = socket.socket(fileno=socket.dup(connection.fileno()))
@@ -137,12 +139,15 @@ class Server:
                     line.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        for connection in self._readers:
-            connection.close()
-        self._readers.clear()
+        self._drop_readers()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _drop_readers(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._readers.pop().close()
 
     def _ask(self, question: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         statement = question.replace("?", "%s")
@@ -150,9 +155,9 @@ class Server:
         try:
             return self._answer(statement, parameters)
         except _LostError:
-            if is_new:
+            if is_new or self._hung_up:
                 raise
-            self._readers.clear()
+            self._drop_readers()
             return self._answer(statement, parameters)
 
     def _answer(self, statement: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:

@@ -27,10 +27,17 @@ from webhook_runner.store.sqlite.writing import answer, attempt_of, put, singly
 from webhook_runner.store.work import Work, Written
 from webhook_runner.task.record import Attempt, QueueCount, TaskPage, TaskQuery, TaskRecord
 
+_KEPT_PAGES = 1024
+_STEP_PAGES = 1024
 _LARGE = """
 coalesce(source, (SELECT source FROM wr_large l WHERE l.id = t.id AND l.run = t.run)) AS source"""
 _FIND_RUN, _FIND_LATEST = find(selected(source=_LARGE))
 _FINISHED = finished(selected(source=_LARGE))
+# The runs themselves go last: they tell which those are.
+_SWEEP = [
+    f"DELETE FROM {table} WHERE (id, run) IN ({OVER})"
+    for table in ("wr_large", "wr_attempt", "wr_rollback", "wr_task")
+]
 _CLAIMS_OVER = """
 DELETE FROM wr_claim WHERE key IN (SELECT key FROM wr_claim WHERE until <= ? LIMIT ?)"""
 
@@ -87,11 +94,11 @@ class StateFile:
 
     def sweep(self, ended_before: float, now: float, most: int) -> int:
         with self._translating(), self._transaction() as database:
-            over = database.execute(OVER, (ended_before, most)).fetchall()
-            for table in ("wr_task", "wr_large", "wr_attempt", "wr_rollback"):
-                database.executemany(f"DELETE FROM {table} WHERE id = ? AND run = ?", over)
+            for statement in _SWEEP:
+                count = database.execute(statement, (ended_before, most)).rowcount
             database.execute(_CLAIMS_OVER, (now, most))
-        return len(over)
+        self._shrink()
+        return count
 
     def find(self, task_id: str, run: int | None) -> TaskRecord | None:
         with self._reading() as database:
@@ -177,6 +184,16 @@ class StateFile:
             yield
         finally:
             self._busy.discard(database)
+
+    def _shrink(self) -> None:
+        """Give back some of the room that the file needs no more."""
+        database = self._database
+        if database is None:
+            return
+        (free,) = database.execute("PRAGMA freelist_count").fetchone()
+        (pages,) = database.execute("PRAGMA page_count").fetchone()
+        if free > max(_KEPT_PAGES, pages // 2):
+            database.executescript(f"PRAGMA incremental_vacuum({_STEP_PAGES})")
 
     def _see_files(self) -> None:
         """Keep nobody believing in a file that nobody will find again. Raises StoreError."""
