@@ -35,9 +35,9 @@ def export(
     ] = "0",
     config: ConfigOption = None,
 ) -> None:
-    """Write tasks that have ended to standard output, one JSON object a line, oldest end first.
+    r"""Write tasks that have ended to standard output, one JSON object a line, oldest end first.
 
-    The daemon may run meanwhile; it forgets them after \\[store] retention_days.
+    The daemon may run meanwhile; it forgets them after \[store] retention_days.
     """
     before = time.time() - seconds(older)
     loaded = load(config, os.environ)
