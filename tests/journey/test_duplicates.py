@@ -215,6 +215,6 @@ class TestBeforeARequest:
             each.broker.submit_copy("default", Message(task.source, progress_headers(copy)))
             await each.settle()
         assert (len(world.dispatcher.sent), other.dispatcher.sent) == (1, [])
-        assert other.observer.last(TaskDropped).reason == "superfluous"
+        assert other.observer.last(TaskDropped).reason == "begun_elsewhere"
         assert other.is_idle()
         assert await states(other) == [("t1", "running")]
