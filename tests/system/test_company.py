@@ -86,7 +86,7 @@ async def test_without_a_store_only_what_was_found_is_called_cancelled(
     vhost_url: str, receiver: Receiver, no_store: Store
 ) -> None:
     receiver.script("/x", [Answer(hang=True)])
-    async with company(three(vhost_url, receiver, no_store, concurrency=2)) as members:
+    async with company(three(vhost_url, receiver, no_store, concurrency=6)) as members:
         await members[0].accept(tasks(numbered("running", 6)))
         await members[0].accept(tasks(["due"], countdown=30))
         await receiver.wait_for_async(6)
@@ -102,7 +102,7 @@ async def test_a_request_that_may_finish_elsewhere_is_waited_for(
     receiver.script("/x", [Answer(500, hang=True)])
     members = three(vhost_url, receiver, store, concurrency=1, cancel_running="finish")
     async with company(members):
-        names = numbered("t", 200)  # each member has room for 50
+        names = numbered("t", 200)  # more than two of them take at once
         await members[0].accept(tasks(names))
         await receiver.wait_for_async(3)
         cancelling = asyncio.create_task(members[1].control.tasks.cancel_many(names))
