@@ -84,9 +84,9 @@ def list_letters(
 
 def _row(letter: LetterInfo, *, utc: bool) -> tuple[object, ...]:
     at = moment(letter.at, utc=utc)
+    what = f"{letter.field}: {letter.explanation}" if letter.field else letter.url
     last = letter.last_error or letter.last_status
-    what = letter.explanation or letter.url
-    what = f"{letter.field}: {what}" if letter.field else what
+    what = what or letter.explanation
     return (letter.letter, at, letter.id, letter.reason, last, letter.attempts, what)
 
 
@@ -134,7 +134,9 @@ def show(
     show_pairs(pairs)
     for title, value in (("summary", found.summary), ("message", found.message)):
         if value is not None:
-            text = value if isinstance(value, str) else json.dumps(value, indent=2)
+            text = (
+                value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+            )
             typer.echo(f"\n{title}:\n{text}")
 
 
