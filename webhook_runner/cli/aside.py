@@ -16,7 +16,14 @@ from webhook_runner.cli.letters import Wanted
 from webhook_runner.cli.message import raw_json
 from webhook_runner.cli.option import UtcOption, YesOption
 from webhook_runner.cli.report import CommandError, Exit
-from webhook_runner.cli.shown import moment, show_json, show_line, show_pairs, show_table
+from webhook_runner.cli.shown import (
+    moment,
+    note_limit,
+    show_json,
+    show_line,
+    show_pairs,
+    show_table,
+)
 from webhook_runner.client import Client, LetterInfo, Letters, ReplayTotal
 from webhook_runner.client.letters import Replayed
 
@@ -67,12 +74,14 @@ def list_letters(
     by_reason: Annotated[
         bool, typer.Option("--group", help="Count them by reason instead.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 for all.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="List so many; 0 for all.")] = 100,
     utc: UtcOption = False,
 ) -> None:
     """List what was put aside, oldest first."""
     with daemon(call) as client:
-        found = list(_letters(ctx, client, queue, wanted).list(limit or None))
+        most = None if by_reason else limit or None
+        found = list(_letters(ctx, client, queue, wanted).list(most))
+    note_limit(len(found), most)
     if by_reason:
         _show_groups(call, found, utc=utc)
     elif call.as_json:
