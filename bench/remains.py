@@ -10,7 +10,7 @@ from bench.script import QUEUES, number_of
 from tests.parts import publisher
 from tests.parts.node import RabbitNode
 
-_KEPT = ("wr.v1.dead.", "wr.v1.invalid.")
+_KEPT = ("wr.v1.dead.", "wr.v1.invalid.", "wr.v1.tombstones")
 
 
 @dataclass(slots=True)

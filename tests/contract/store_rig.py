@@ -1,10 +1,13 @@
 """Stores to test, each open and empty, and the entries that tests note in them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psycopg
 
 from tests.fakes.observer import RecordingObserver
 from webhook_runner.ports import Clock, Store
@@ -88,4 +91,11 @@ def attempt(name: str = "t", number: int = 1, *, run: int = 1, **fields: object)
     return Attempt(*start, **fields)  # type: ignore[arg-type]
 
 
-Make = Callable[[], str]
+def write_version(url: str, version: int) -> None:
+    """Make the tables of a lasting store those of another version."""
+    if url.startswith("sqlite:"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:"))) as file:
+            file.execute(f"PRAGMA user_version = {version}")
+    else:
+        with psycopg.connect(url, autocommit=True) as server:
+            server.execute("UPDATE wr_schema SET version = %s", (version,))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.journey.world import World, at_work, running, steered
+from webhook_runner.ports import Store
 from webhook_runner.settings import QueueSettings
 
 StartWorld = Callable[..., Awaitable[World]]
@@ -22,7 +23,7 @@ async def start() -> AsyncIterator[StartWorld]:
             *,
             counts: bool = True,
             u: float = 0.0,
-            store: str = "none",
+            store: str | Store = "none",
             consuming: bool = True,
             company: bool = False,
             whole: dict[str, Any] | None = None,
@@ -33,7 +34,7 @@ async def start() -> AsyncIterator[StartWorld]:
             if consuming:
                 await stack.enter_async_context(running(world))
             else:
-                await stack.enter_async_context(at_work(world.broker, world.store))
+                await stack.enter_async_context(at_work(world.broker, world.own_store))
             if company:
                 await stack.enter_async_context(steered(world))
             return world

@@ -9,10 +9,14 @@ from tests.fakes.clock import FakeClock
 from tests.journey.conftest import StartWorld
 from tests.journey.world import World
 from webhook_runner.settings import QueueSettings
-from webhook_runner.task.event import TaskFailed, TaskSucceeded, Warned
+from webhook_runner.task.event import AttemptFinished, TaskFailed, TaskSucceeded, Warned
 from webhook_runner.task.model import Envelope, Kind
 from webhook_runner.task.outcome import Outcome, Refused, Responded, TimedOut, Trouble, Unreachable
+from webhook_runner.task.record import RollbackState, TaskQuery
 from webhook_runner.task.request import Request
+from webhook_runner.task.state import TaskState
+
+NONE, MEMORY = "none", "sqlite::memory:"
 
 OUTCOMES: list[Outcome] = [
     Responded(200),
@@ -80,10 +84,10 @@ def publish(world: World, dice: random.Random, number: int) -> None:
     world.send(fields, to=dice.choice(["a", "b"]))
 
 
-@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize(("counts", "store"), [(True, NONE), (False, MEMORY), (True, MEMORY)])
 @pytest.mark.parametrize("seed", range(12))
 async def test_every_task_ends_once_and_no_copy_is_sent_twice(
-    start: StartWorld, seed: int, *, counts: bool
+    start: StartWorld, seed: int, store: str, *, counts: bool
 ) -> None:
     dice = random.Random(seed)
     most = 1 + 39 * (seed % 2)  # few: the innocent become suspects too
@@ -91,7 +95,7 @@ async def test_every_task_ends_once_and_no_copy_is_sent_twice(
         jitter=0, rollback_retry_limit=2, max_redeliveries=most, retry_on="smart"
     )
     queues = {"a": common, "b": common.model_copy(update={"concurrency": 2, "rate": 5.0})}
-    world = await start(queues, counts=counts, whole={"default_queue": "a"})
+    world = await start(queues, counts=counts, store=store, whole={"default_queue": "a"})
     fickle = FickleDispatcher(world.clock, dice)
     world.executor._dispatcher = fickle
     for number in range(25):
@@ -117,3 +121,31 @@ async def test_every_task_ends_once_and_no_copy_is_sent_twice(
     assert sorted(rollbacks) == sorted(f"{event.envelope.task.id}~rb" for event in undone)
     assert set(rollbacks.values()) <= {1}
     assert max(Counter(envelope.key for envelope in fickle.sent).values()) == 1
+    if store != NONE:
+        await agrees(world, ended)
+
+
+async def agrees(world: World, ended: list[TaskSucceeded | TaskFailed]) -> None:
+    """The store knows each task as it ended, by as many attempts, and of no other."""
+    page = await world.store.tasks(TaskQuery(limit=1000))
+    known = {(each.id, each.run): each for each in page.tasks}
+    for event in ended:
+        task, run = event.envelope.task, event.envelope.run
+        record = known.pop((task.id, run))
+        if isinstance(event, TaskSucceeded):
+            assert record.state is TaskState.SUCCEEDED
+            assert record.last_status == event.status
+        else:
+            assert (record.state, record.reason) == (TaskState.FAILED, event.failure.reason)
+            undone = (
+                {RollbackState.DELIVERED, RollbackState.FAILED} if event.rolled_back else {None}
+            )
+            assert record.rollback in undone
+        made = await world.store.attempts(task.id, run)
+        sent = [
+            each
+            for each in world.observer.all(AttemptFinished)
+            if each.envelope.key[:2] == (task.id, run)
+        ]
+        assert len(made) == len({(each.envelope.gen, each.envelope.turn) for each in sent})
+    assert known == {}

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from tests.fakes.broker import RecordingBroker
 from tests.fakes.clock import FakeClock, settle
@@ -34,17 +34,19 @@ class World:
         *,
         counts: bool = True,
         u: float = 0.0,
-        store: str = NONE,
+        store: str | Store = NONE,
+        on_failure: Literal["strict", "degraded"] = "strict",
         payloads: bool = True,
         **settings: Any,
     ) -> None:
-        settings = {"base_url": BASE, "store": StoreSettings(payloads=payloads), **settings}
+        kept = StoreSettings(on_failure=on_failure, payloads=payloads)
+        settings = {"base_url": BASE, "store": kept, **settings}
         self.settings = Settings(queues=queues or {"default": QueueSettings()}, **settings)
         self.clock = FakeClock()
         self.observer = RecordingObserver()
         told = Fanout(self.observer)
-        self.store = make_store(store, self.settings.store, self.clock, told)
-        recorded = store != NONE
+        self.store, self.own_store = self._store(store, told)
+        recorded = self.store.state().kind != NONE
         if recorded:
             told.join(Journal(self.store, self.clock))
         self.broker = RecordingBroker(self.clock, told, counts=counts, recorded=recorded)
@@ -70,6 +72,13 @@ class World:
         self.broker.attend(self.control.hearing)
         told.join(self.control.fellows)
         self.start = self.clock.now()
+
+    def _store(self, store: str | Store, told: Fanout) -> tuple[Store, Store | None]:
+        """Return the store, and again if it is to run here: that of another world runs there."""
+        if isinstance(store, str):
+            store = make_store(store, self.settings.store, self.clock, told)
+            return store, store
+        return store, None
 
     @property
     def consumer(self) -> QueueConsumer:
@@ -120,7 +129,7 @@ async def at_work(broker: RecordingBroker, store: Store | None = None) -> AsyncI
 
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[World]:
-    async with at_work(world.broker, world.store):
+    async with at_work(world.broker, world.own_store):
         for consumer in world.consumers.values():
             await consumer.start()
         try:

@@ -52,7 +52,9 @@ def own_schema(url: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {name}")
-        option = quote(f"-csearch_path={name}", safe="")
-        yield f"{url}{'&' if '?' in url else '?'}options={option}"
+    option = quote(f"-csearch_path={name}", safe="")
+    yield f"{url}{'&' if '?' in url else '?'}options={option}"
+    # Another connection: a test may have stopped the server.
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET client_min_messages = warning")
         connection.execute(f"DROP SCHEMA {name} CASCADE")

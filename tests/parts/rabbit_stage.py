@@ -7,7 +7,7 @@ from tests.parts.node import RabbitNode
 from tests.parts.receiver import Receiver
 from tests.parts.stage import Body, SetAside, Stage
 
-_KEPT = ("wr.v1.dead.", "wr.v1.invalid.")
+_KEPT = ("wr.v1.dead.", "wr.v1.invalid.", "wr.v1.tombstones")
 
 
 class RabbitStage(Stage):

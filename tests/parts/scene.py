@@ -16,7 +16,7 @@ from tests.parts.receiver import Receiver, Request
 T = TypeVar("T")
 # The broker tells nobody when a queue has been emptied, so it is asked again and again.
 _ASK_AGAIN_SECONDS = 0.05
-_KEPT = ("wr.v1.dead.", "wr.v1.invalid.")
+_KEPT = ("wr.v1.dead.", "wr.v1.invalid.", "wr.v1.tombstones")
 
 
 def eventually(ask: Callable[[], T], timeout: float = 15.0) -> T:
@@ -90,7 +90,7 @@ class Scene:
         return self.readyz()[1]
 
     def under_way(self) -> dict[str, tuple[int, int]]:
-        """Return the queues, but for dead letters and invalid messages, that hold messages."""
+        """Return the queues, but for letters and notices, that hold messages."""
         depths = self.node.queue_depths(self.vhost)
         return {
             name: counts

@@ -1,5 +1,6 @@
 """One task of one kind of publisher on one kind of queue, and a daemon that dies with it."""
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
@@ -36,6 +37,7 @@ class Case:
     named: bool
     key: str
     stage: Stage
+    store: str = ""
 
     @property
     def path(self) -> str:
@@ -57,7 +59,8 @@ class Case:
         """Start a daemon and wait until it is ready."""
         armed = {"WEBHOOK_RUNNER_FAILPOINTS": failpoints} if failpoints else {}
         queues = dict.fromkeys(("embedded",) if self.embedded else AMQP_QUEUES, QUICK + lines)
-        return self.stage.daemon(queues, server=server, environment=armed)
+        top = f"[store]\nurl = {json.dumps(self.store)}\n" if self.store else ""
+        return self.stage.daemon(queues, server=server, top=top, environment=armed)
 
     def publish(self, **fields: object) -> float:
         """Publish the task and return the wall clock before."""

@@ -1,19 +1,20 @@
-"""Messages for the HTTP API of a daemon: where it listens, and what its answers mean here."""
+"""Messages for the HTTP API of a daemon, and what its answers mean here."""
 
 from collections.abc import Sequence
 
 import msgspec
 
+from webhook_runner.cli.call import Call
+from webhook_runner.cli.daemon import daemon, meaning
 from webhook_runner.cli.report import CommandError, Exit
 from webhook_runner.client import (
     Accepted,
-    Client,
     ClientError,
+    NotAllowedError,
     Rejected,
     ServiceUnavailableError,
     UnexpectedAnswerError,
 )
-from webhook_runner.settings import Settings
 
 _MOST_TOLD = 10
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -23,43 +24,22 @@ Verbatim = tuple[str, bytes]
 """The id of a task, and its message as it was written."""
 
 
-def daemon_url(settings: Settings) -> str:
-    """Return where a daemon with these settings has its HTTP API, seen from this machine.
-
-    Raises:
-        CommandError: it has none, or not always at the same place.
-
-    """
-    url = settings.api.url
-    if not url:
-        text = (
-            f'[api] listen = "{settings.api.listen}": this daemon takes no tasks at a known place'
-        )
-        hint = "give [api] listen a host and port, or send to another daemon by --url"
-        raise CommandError(text, hint, Exit.USAGE)
-    return url
-
-
 def post(
-    url: str, messages: Sequence[Verbatim], queue: str | None
+    call: Call, messages: Sequence[Verbatim], queue: str | None
 ) -> tuple[list[Accepted], CommandError | None]:
     """Send the messages once; return those that were taken, and why the others were not.
 
     ``queue`` is for messages that name none; without it the daemon's ``default_queue`` is.
 
     Raises:
-        CommandError: ``url`` is no address.
+        CommandError: nobody knows where the daemon is, or there is no token where one is named.
 
     """
-    try:
-        client = Client(url, timeout=0)
-    except ValueError as error:
-        raise CommandError(str(error), code=Exit.USAGE) from error
     trouble: ClientError | None = None
-    with client:
+    with daemon(call) as client:
         try:
             results = client.send_many([_message(each, queue) for each in messages])
-        except (ServiceUnavailableError, UnexpectedAnswerError) as error:
+        except (ServiceUnavailableError, NotAllowedError, UnexpectedAnswerError) as error:
             trouble, results = error, list(error.results)
     taken = [each for each in results if isinstance(each, Accepted)]
     if trouble is not None:
@@ -81,7 +61,7 @@ def _message(message: Verbatim, queue: str | None) -> dict[str, object]:
 def _unsent(trouble: ClientError) -> CommandError:
     if isinstance(trouble, ServiceUnavailableError):
         return CommandError(str(trouble), "--url sends to another daemon", Exit.UNAVAILABLE)
-    return CommandError(str(trouble), "does --url or [api] listen name a daemon?")
+    return meaning(trouble)
 
 
 def _refusal(refused: Sequence[tuple[int, Rejected]], *, alone: bool) -> CommandError:

@@ -25,6 +25,7 @@ class Exit(IntEnum):
     ERROR = 1
     USAGE = 2
     NOT_FOUND = 3
+    CONFLICT = 4
     UNAVAILABLE = 69
 
 

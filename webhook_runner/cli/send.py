@@ -12,9 +12,10 @@ import typer
 
 from webhook_runner.broker.amqp.send import Posting, send
 from webhook_runner.cli import wish
+from webhook_runner.cli.call import Call, asks
 from webhook_runner.cli.message import header_table, instant, message, messages, raw_json, read
-from webhook_runner.cli.option import ConfigOption, OutputOption, seconds
-from webhook_runner.cli.post import daemon_url, post
+from webhook_runner.cli.option import seconds
+from webhook_runner.cli.post import post
 from webhook_runner.cli.report import (
     HELP,
     NOTHING_SENT,
@@ -52,7 +53,9 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command("send", context_settings=HELP, epilog=EXAMPLES)
+@asks
 def send_tasks(
+    call: Call,
     url: wish.Url = None,
     payload: wish.Payload = None,
     text: wish.Text = None,
@@ -69,9 +72,6 @@ def send_tasks(
     metadata: wish.Metadata = None,
     task_id: wish.Id = None,
     file: wish.File = None,
-    daemon: wish.Daemon = None,
-    config: ConfigOption = None,
-    output: OutputOption = Output.TABLE,
 ) -> None:
     """Send a task, or whole messages from a file or stdin, and print the ids."""
     fields = {
@@ -89,23 +89,20 @@ def send_tasks(
         "metadata": metadata and raw_json(metadata, sys.stdin.buffer, "--metadata"),
     }
     bodies = _bodies(file or ("-" if url == "-" else None), fields)
-    _send_all(bodies, queue, output, daemon, None if daemon else load(config, os.environ).settings)
+    settings = None if call.api else load(call.config, os.environ).settings
+    _send_all(call, bodies, queue, settings)
 
 
 def _send_all(
-    bodies: Sequence[bytes],
-    queue: str | None,
-    output: Output,
-    daemon: str | None,
-    settings: Settings | None,
+    call: Call, bodies: Sequence[bytes], queue: str | None, settings: Settings | None
 ) -> None:
     first = 1 if len(bodies) > 1 else 0
     numbered = enumerate(bodies, first)
     postings = [_checked(body, queue, settings, number) for number, body in numbered]
     if settings is not None and not settings.queue_file:
-        asyncio.run(_send(settings, postings, output))
+        asyncio.run(_send(settings, postings, call.output))
         return
-    _post(daemon or daemon_url(settings or Settings()), postings, queue, output)
+    _post(call, postings, queue)
 
 
 def _bodies(source: str | None, fields: dict[str, object]) -> Sequence[bytes]:
@@ -188,9 +185,9 @@ async def _send(settings: Settings, postings: Sequence[Posting], output: Output)
         _tell(sent, postings, output)
 
 
-def _post(url: str, postings: Sequence[Posting], queue: str | None, output: Output) -> None:
-    sent, error = post(url, [(each.id, each.body) for each in postings], queue)
-    _tell([Posting(each.queue, each.id, b"") for each in sent], postings, output)
+def _post(call: Call, postings: Sequence[Posting], queue: str | None) -> None:
+    sent, error = post(call, [(each.id, each.body) for each in postings], queue)
+    _tell([Posting(each.queue, each.id, b"") for each in sent], postings, call.output)
     if error is not None:
         raise error
 

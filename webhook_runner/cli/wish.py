@@ -35,11 +35,3 @@ Id = Annotated[str | None, typer.Option("--id", help="Letters, digits, - and _; 
 File = Annotated[
     str | None, typer.Option("--file", "-f", help="Whole messages: JSON, an array or NDJSON.")
 ]
-Daemon = Annotated[
-    str | None,
-    typer.Option(
-        "--url",
-        metavar="URL",
-        help="HTTP API of a daemon, such as http://HOST:7676; no configuration is read then.",
-    ),
-]

@@ -3,7 +3,7 @@
 import email.utils
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -13,6 +13,9 @@ _REFUSED = frozenset({400, 409, 413, 422})
 # Between us and the daemon there may be a proxy, which says in its own words that it is down.
 _BUSY = frozenset({408, 429, 502, 503, 504})
 _NOT_TAKEN = frozenset({408, 429})  # the others may be said after a task was kept
+_DENIED = frozenset({401, 403})
+_OURS = frozenset({*range(400, 500), 501}) - _DENIED - _BUSY
+_PROBLEM_TYPE = "application/problem+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A task that was taken: the daemon has it on disk, or its broker has confirmed it."""
+    """A task that was taken: the daemon has it on disk, or its broker has confirmed it.
+
+    ``duplicate``: it had been taken before, under the same id and with the same content.
+    """
 
     id: str
     queue: str
+    duplicate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +67,16 @@ Result = Accepted | Rejected
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A task of which it is not known that it was taken. ``retry_after`` is seconds.
+    """What is not known to have been done. ``retry_after`` is seconds.
 
-    ``again`` tells whether repeating may help, ``in_doubt`` whether it may have been taken.
+    ``again`` tells whether repeating may help, ``in_doubt`` whether it may have been done,
+    ``denied`` that the token does not allow it.
     """
 
     detail: str
     again: bool = True
     in_doubt: bool = False
+    denied: bool = False
     retry_after: float | None = None
     problem: Problem | None = None
 
@@ -87,6 +96,7 @@ class _Item:
     status: int
     id: str = ""
     queue: str = ""
+    duplicate: bool = False
     problem: Problem | None = None
 
 
@@ -113,28 +123,49 @@ def read_reply(reply: Reply, ids: Sequence[str]) -> list[Result | Unanswered]:
 
 def _of_one(reply: Reply, item: _Item, task_id: str) -> Result | Unanswered:
     if item.status in _TAKEN and item.id:
-        return Accepted(item.id, item.queue)
+        return Accepted(item.id, item.queue, item.duplicate)
     return _not_taken(reply, item.status, item.problem or Problem(item.status), task_id)
 
 
 def _of_all(reply: Reply, task_id: str) -> Result | Unanswered:
+    return _not_taken(reply, reply.status, read_problem(reply), task_id)
+
+
+def read_problem(reply: Reply) -> Problem:
+    """Return the problem document of an answer, or one made of its first words."""
     try:
         problem = _PROBLEM.decode(reply.body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        problem = Problem(detail=reply.body[:_MOST_QUOTED].decode(errors="replace"))
-    return _not_taken(reply, reply.status, problem, task_id)
+        return Problem(reply.status, detail=reply.body[:_MOST_QUOTED].decode(errors="replace"))
+    return problem if problem.status else replace(problem, status=reply.status)
+
+
+def read_refusal(reply: Reply) -> Problem | Unanswered:
+    """Return why the daemon refuses what was asked, or why nobody has answered it."""
+    problem = read_problem(reply)
+    told = reply.headers.get("content-type", "").startswith(_PROBLEM_TYPE)
+    if told and reply.status in _OURS and problem.status == reply.status:
+        return problem
+    return _unanswered(reply, reply.status, problem, "do that")
 
 
 def _not_taken(reply: Reply, status: int, problem: Problem, task_id: str) -> Rejected | Unanswered:
     if status in _REFUSED:
         return Rejected(task_id, problem)
+    return _unanswered(reply, status, problem, "take tasks")
+
+
+def _unanswered(reply: Reply, status: int, problem: Problem, what: str) -> Unanswered:
     said = f": {problem.detail or problem.title}".rstrip(": ")
     if status in _BUSY:
-        detail = f"the daemon at {reply.address} cannot take tasks now ({status}){said}"
+        detail = f"the daemon at {reply.address} cannot {what} now ({status}){said}"
         wait = _seconds(reply.headers.get("retry-after", ""))
         return Unanswered(
             detail, in_doubt=status not in _NOT_TAKEN, retry_after=wait, problem=problem
         )
+    if status in _DENIED:
+        detail = f"{reply.address} does not allow it ({status}){said}"
+        return Unanswered(detail, again=False, denied=True, problem=problem)
     detail = f"{reply.address} answered {status}{said}; is it the HTTP API of webhook_runner?"
     return Unanswered(detail, again=False, in_doubt=status not in range(300, 500), problem=problem)
 

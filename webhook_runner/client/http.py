@@ -1,237 +1,296 @@
-"""The clients, one that blocks and one that is awaited: the only file here that speaks HTTP."""
+"""Requests that go out and answers that come back: the only file here that speaks HTTP."""
 
 import asyncio
 import ssl
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Self, Unpack
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Self, TypeVar
 
 import httpx2
 
 from webhook_runner import __version__
-from webhook_runner.client.answer import Accepted, Rejected, Reply, Result, Unanswered
-from webhook_runner.client.failure import InvalidTaskError
-from webhook_runner.client.talk import Post, send_all
-from webhook_runner.client.task import Sendable, Task, Wishes
+from webhook_runner.client.answer import Reply, Unanswered
+from webhook_runner.client.ask import Ask, Talk
+from webhook_runner.client.stream import Give, More, Open, Said, Story, advance
 
 USUAL_URL = "http://127.0.0.1:7676"
 
 _CONNECT_SECONDS = 5.0
-# Shorter than the daemon keeps an idle connection, so that none is used while it is closed.
-_LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=3.0)
-_NEVER_SENT = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
-    httpx2.ProxyError,
-    httpx2.UnsupportedProtocol,
-)
+
+T = TypeVar("T")
+
+
+@cache
+def _never_sent() -> tuple[type[Exception], ...]:
+    return (
+        httpx2.ConnectError,
+        httpx2.ConnectTimeout,
+        httpx2.PoolTimeout,
+        httpx2.ProxyError,
+        httpx2.UnsupportedProtocol,
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Door:
+class Door:
     """Where the API is; ``address`` may be shown, for it holds no password."""
 
     address: str
-    tasks: httpx2.URL
+    base: "httpx2.URL"
     headers: Mapping[str, str]
     tls: ssl.SSLContext
 
     @classmethod
-    def of(cls, url: str, headers: Mapping[str, str] | None, tls: ssl.SSLContext | None) -> Self:
+    def of(
+        cls,
+        url: str,
+        token: str | None,
+        headers: Mapping[str, str] | None,
+        tls: ssl.SSLContext | None,
+    ) -> Self:
+        """Return the door at ``url``. Raises ValueError for what is no address or no token."""
         try:
             base = httpx2.URL(url)
         except httpx2.InvalidURL as error:
             raise ValueError(f"{url!r} is no URL: {error}; write {USUAL_URL!r}") from error
         if base.scheme not in {"http", "https"} or not base.host:
             raise ValueError(f"{url!r} is no address of an HTTP API; write {USUAL_URL!r}")
-        named = {"User-Agent": f"webhook_runner-client/{__version__}", **(headers or {})}
+        named = {"User-Agent": f"webhook_runner-client/{__version__}", **_bearer(token)}
         secure = base.scheme == "https"
         # Reading the system's certificates takes longer than a request; http needs none.
         bare = ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         path = base.path.rstrip("/")
         return cls(
             str(base.copy_with(userinfo=b"", path=path, query=None)).rstrip("/"),
-            base.copy_with(path=path + "/v1/tasks", query=None),
-            {**named, "Content-Type": "application/json"},
+            base.copy_with(path=path, query=None),
+            {**named, **(headers or {})},
             tls or bare,
         )
 
-    def reply(self, response: httpx2.Response) -> Reply:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(self.address, response.status_code, headers, response.content)
+    def request(self, http: "httpx2.Client | httpx2.AsyncClient", ask: Ask) -> "httpx2.Request":
+        """Return what goes out."""
+        path = self.base.raw_path.rstrip(b"/") + ask.target.encode()
+        limit = None if ask.limit is None else min(ask.limit, _CONNECT_SECONDS)
+        headers = {"Content-Type": "application/json"} if ask.body else {}
+        return http.build_request(
+            ask.method,
+            self.base.copy_with(raw_path=path),
+            content=ask.body or None,
+            headers={**headers, **ask.headers},
+            timeout=httpx2.Timeout(ask.limit, connect=limit or _CONNECT_SECONDS),
+        )
 
-    def silence(self, error: httpx2.RequestError) -> Unanswered:
+    def reply(self, response: "httpx2.Response", content: bytes) -> Reply:
+        """Return an answer in our words."""
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(self.address, response.status_code, headers, content)
+
+    def silence(self, error: "httpx2.RequestError") -> Unanswered:
+        """Return what it means that there is no answer."""
         late = isinstance(error, httpx2.TimeoutException)
         why = "timed out" if late else str(error) or type(error).__name__
-        if isinstance(error, _NEVER_SENT):
+        if isinstance(error, _never_sent()):
             return Unanswered(
                 f"no daemon answers at {self.address} ({why}); start one with "
                 "`webhook-runner serve`, or give the address of its [api] listen"
             )
-        detail = f"{self.address} gave no answer ({why}); the tasks may have been taken"
+        detail = f"{self.address} gave no answer ({why}); what was asked may have been done"
         return Unanswered(detail, in_doubt=True)
 
 
-class Client:
-    """Sends tasks to a daemon, and blocks meanwhile. Threads may share one.
+class _Stream:
+    """The one answer of a story that is read in pieces."""
 
-    A task without an id is given one, so that it has the same id when it is sent again.
+    def __init__(self, door: Door, http: "httpx2.Client") -> None:
+        self._door = door
+        self._http = http
+        self._response: httpx2.Response | None = None
+        self._pieces: Iterator[bytes] = iter(())
 
-    Args:
-        url: of the daemon's HTTP API.
-        timeout: seconds for which tasks are sent again when no daemon answers, an answer is
-            lost, or the daemon asks to wait; 0 for one try. ``send_many`` has it anew for
-            every array of at most 1000 tasks.
-        headers: sent with every request, such as a token for a proxy before the daemon.
-        tls: what to trust for https; else the certificates of the system.
+    def meet(self, step: Ask | Open | More) -> Said:
+        match step:
+            case Open(ask):
+                return self._open(ask)
+            case Ask():
+                return _answer(self._door, self._http, step)
+            case More():
+                return self._more()
 
-    Raises:
-        ValueError: ``url`` is no http or https URL.
+    def close(self) -> None:
+        if self._response is not None:
+            self._response.close()
+            self._response = None
 
-    """
+    def _open(self, ask: Ask) -> Reply | Unanswered:
+        self.close()
+        time.sleep(ask.pause)
+        try:
+            self._response = self._http.send(self._door.request(self._http, ask), stream=True)
+            self._pieces = self._response.iter_bytes()
+            done = self._response.is_success
+            content = b"" if done else self._response.read()
+        except httpx2.RequestError as error:
+            return self._door.silence(error)
+        return self._door.reply(self._response, content)
 
-    def __init__(
-        self,
-        url: str = USUAL_URL,
-        *,
-        timeout: float = 30.0,
-        headers: Mapping[str, str] | None = None,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        self._door = _Door.of(url, headers, tls)
-        self._timeout = timeout
+    def _more(self) -> bytes | Unanswered:
+        try:
+            return next(self._pieces, b"")
+        except httpx2.RequestError as error:
+            return self._door.silence(error)
+
+
+class _AsyncStream:
+    """The same as ``_Stream``, awaited."""
+
+    def __init__(self, door: Door, http: "httpx2.AsyncClient") -> None:
+        self._door = door
+        self._http = http
+        self._response: httpx2.Response | None = None
+        self._pieces: AsyncIterator[bytes] | None = None
+
+    async def meet(self, step: Ask | Open | More) -> Said:
+        match step:
+            case Open(ask):
+                return await self._open(ask)
+            case Ask():
+                return await _answer_async(self._door, self._http, step)
+            case More():
+                return await self._more()
+
+    async def close(self) -> None:
+        if self._response is not None:
+            await self._response.aclose()
+            self._response = None
+
+    async def _open(self, ask: Ask) -> Reply | Unanswered:
+        await self.close()
+        await asyncio.sleep(ask.pause)
+        try:
+            request = self._door.request(self._http, ask)
+            self._response = await self._http.send(request, stream=True)
+            self._pieces = self._response.aiter_bytes()
+            done = self._response.is_success
+            content = b"" if done else await self._response.aread()
+        except httpx2.RequestError as error:
+            return self._door.silence(error)
+        return self._door.reply(self._response, content)
+
+    async def _more(self) -> bytes | Unanswered:
+        if self._pieces is None:
+            return b""
+        try:
+            return await anext(self._pieces, b"")
+        except httpx2.RequestError as error:
+            return self._door.silence(error)
+
+
+class Line:
+    """The requests of a client that blocks."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
         self._http = httpx2.Client(
-            trust_env=False, headers=self._door.headers, verify=self._door.tls, limits=_LIMITS
+            trust_env=False, headers=door.headers, verify=door.tls, limits=_limits()
         )
 
-    def send(self, task: str | Task, /, **wishes: Unpack[Wishes]) -> Accepted:
-        """Send a task, given as one or as a url and its other fields; return its id and queue.
-
-        Raises:
-            InvalidTaskError: the task must be mended; field, reason and detail say how.
-            ServiceUnavailableError: no daemon took it; ``unsent`` holds it with its id.
-            UnexpectedAnswerError: what answers is not a daemon's API.
-
-        """
-        return _only(self.send_many([_task(task, wishes)]))
-
-    def send_many(self, tasks: Iterable[Sendable]) -> list[Result]:
-        """Send tasks in arrays of at most 1000; return what was said to each, in their order.
-
-        A mapping is a message as the daemon reads it. An invalid task is a ``Rejected`` among
-        the results and does not stop the others.
-
-        Raises:
-            ServiceUnavailableError: some got no answer; ``results`` and ``unsent`` tell which.
-            UnexpectedAnswerError: what answers is not a daemon's API; likewise.
-
-        """
-        talk = send_all(tasks, self._timeout)
+    def have(self, talk: Talk[T]) -> T:
+        """Have a talk, and return what it ends with."""
         try:
-            post = next(talk)
+            ask = next(talk)
             while True:
-                post = talk.send(self._post(post))
+                ask = talk.send(_answer(self._door, self._http, ask))
         except StopIteration as end:
-            results: list[Result] = end.value
-            return results
+            result: T = end.value
+            return result
+
+    def tell(self, story: Story[T]) -> Iterator[T]:
+        """Give what a story gives, as it is asked for."""
+        stream = _Stream(self._door, self._http)
+        try:
+            step = advance(story, None)
+            while step is not None:
+                said: Said = None
+                if isinstance(step, Give):
+                    yield step.value
+                else:
+                    said = stream.meet(step)
+                step = advance(story, said)
+        finally:
+            stream.close()
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+class AsyncLine:
+    """The same as ``Line``, awaited."""
 
-    def _post(self, post: Post) -> Reply | Unanswered:
-        time.sleep(post.pause)
-        try:
-            response = self._http.post(
-                self._door.tasks, content=post.body, timeout=_timeout(post.limit)
-            )
-        except httpx2.RequestError as error:
-            return self._door.silence(error)
-        return self._door.reply(response)
-
-
-class AsyncClient:
-    """The same as ``Client``, awaited: ``async with AsyncClient() as client``."""
-
-    def __init__(
-        self,
-        url: str = USUAL_URL,
-        *,
-        timeout: float = 30.0,
-        headers: Mapping[str, str] | None = None,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        self._door = _Door.of(url, headers, tls)
-        self._timeout = timeout
+    def __init__(self, door: Door) -> None:
+        self._door = door
         self._http = httpx2.AsyncClient(
-            trust_env=False, headers=self._door.headers, verify=self._door.tls, limits=_LIMITS
+            trust_env=False, headers=door.headers, verify=door.tls, limits=_limits()
         )
 
-    async def send(self, task: str | Task, /, **wishes: Unpack[Wishes]) -> Accepted:
-        """Send a task; see ``Client.send``."""
-        return _only(await self.send_many([_task(task, wishes)]))
-
-    async def send_many(self, tasks: Iterable[Sendable]) -> list[Result]:
-        """Send tasks in arrays; see ``Client.send_many``."""
-        talk = send_all(tasks, self._timeout)
+    async def have(self, talk: Talk[T]) -> T:
+        """Have a talk; see ``Line.have``."""
         try:
-            post = next(talk)
+            ask = next(talk)
             while True:
-                post = talk.send(await self._post(post))
+                ask = talk.send(await _answer_async(self._door, self._http, ask))
         except StopIteration as end:
-            results: list[Result] = end.value
-            return results
+            result: T = end.value
+            return result
+
+    async def tell(self, story: Story[T]) -> AsyncIterator[T]:
+        """Give what a story gives; see ``Line.tell``."""
+        stream = _AsyncStream(self._door, self._http)
+        try:
+            step = advance(story, None)
+            while step is not None:
+                said: Said = None
+                if isinstance(step, Give):
+                    yield step.value
+                else:
+                    said = await stream.meet(step)
+                step = advance(story, said)
+        finally:
+            await stream.close()
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
-    async def __aenter__(self) -> Self:
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def _post(self, post: Post) -> Reply | Unanswered:
-        await asyncio.sleep(post.pause)
-        try:
-            response = await self._http.post(
-                self._door.tasks, content=post.body, timeout=_timeout(post.limit)
-            )
-        except httpx2.RequestError as error:
-            return self._door.silence(error)
-        return self._door.reply(response)
+def _answer(door: Door, http: "httpx2.Client", ask: Ask) -> Reply | Unanswered:
+    time.sleep(ask.pause)
+    try:
+        response = http.send(door.request(http, ask))
+    except httpx2.RequestError as error:
+        return door.silence(error)
+    return door.reply(response, response.content)
 
 
-def _timeout(limit: float) -> httpx2.Timeout:
-    return httpx2.Timeout(limit, connect=min(limit, _CONNECT_SECONDS))
+async def _answer_async(door: Door, http: "httpx2.AsyncClient", ask: Ask) -> Reply | Unanswered:
+    await asyncio.sleep(ask.pause)
+    try:
+        response = await http.send(door.request(http, ask))
+    except httpx2.RequestError as error:
+        return door.silence(error)
+    return door.reply(response, response.content)
 
 
-def _task(task: str | Task, wishes: Wishes) -> Task:
-    return Task(url=task, **wishes) if isinstance(task, str) else replace(task, **wishes)
+def _limits() -> "httpx2.Limits":
+    # Shorter than the daemon keeps an idle connection, so that none is used while it is closed.
+    return httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=3.0)
 
 
-def _only(results: list[Result]) -> Accepted:
-    (result,) = results
-    if isinstance(result, Rejected):
-        raise InvalidTaskError(result)
-    return result
+def _bearer(token: str | None) -> dict[str, str]:
+    if token is None:
+        return {}
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("a token is ASCII letters, digits and signs, without spaces")
+    return {"Authorization": f"Bearer {token}"}

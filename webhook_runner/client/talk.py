@@ -1,62 +1,19 @@
 """How tasks are sent: in arrays, repeated while there is hope; no socket, no sleep."""
 
-import random
-import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
-from typing import TypeVar
 
-from webhook_runner.client.answer import Rejected, Reply, Result, Unanswered, read_reply
-from webhook_runner.client.failure import failure
+from webhook_runner.client.answer import Accepted, Rejected, Result, Unanswered, read_reply
+from webhook_runner.client.ask import Ask, Patience, Talk
+from webhook_runner.client.failure import InvalidTaskError, failure
 from webhook_runner.client.task import Draft, Sendable, draft
 
 MOST_TASKS = 1000  # the API's own limit for an array
 MOST_BYTES = 1_000_000  # many proxies refuse a body above 1 MB
-ONE_TRY_SECONDS = 30.0
 
-_LEAST_SECONDS = 1.0
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 2.0
+_TASKS = "/v1/tasks"
 _TOO_LARGE = 413
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """Wait ``pause`` seconds, then post ``body``; give the answer at most ``limit`` seconds."""
-
-    body: bytes
-    limit: float
-    pause: float = 0.0
-
-
-Talk = Generator[Post, Reply | Unanswered, T]
-"""Yields what is to be posted, is sent what came of it, and ends with an answer."""
-
-
-class Patience:
-    """How long the tasks of one array are repeated: ``seconds`` from now; 0 is one try."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._until = time.monotonic() + seconds
-        self._pause = _FIRST_PAUSE_SECONDS
-
-    @property
-    def limit(self) -> float:
-        """How many seconds the next try may take."""
-        if self._seconds <= 0:
-            return ONE_TRY_SECONDS
-        return max(self._until - time.monotonic(), _LEAST_SECONDS)
-
-    def pause(self, retry_after: float) -> float | None:
-        """Return the seconds to wait before the next try, None when there is to be none."""
-        jitter = 1 + random.random() / 4  # noqa: S311 - spreads clients, keeps no secret
-        pause = max(self._pause * jitter, retry_after)
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
-        return pause if time.monotonic() + pause < self._until else None
 
 
 def send_all(tasks: Iterable[Sendable], seconds: float) -> Talk[list[Result]]:
@@ -79,6 +36,14 @@ def send_all(tasks: Iterable[Sendable], seconds: float) -> Talk[list[Result]]:
             unsent = (each.task for each in rest if isinstance(each, Draft))
             raise failure(_most_telling(open_), tuple(results), tuple(unsent))
     return results
+
+
+def only(results: Sequence[Result]) -> Accepted:
+    """Return the result of the only task. Raises InvalidTaskError when it was refused."""
+    (result,) = results
+    if isinstance(result, Rejected):
+        raise InvalidTaskError(result)
+    return result
 
 
 def arrays(drafts: Iterable[Draft | Rejected]) -> Iterator[list[Draft | Rejected]]:
@@ -121,7 +86,7 @@ def _post(
     drafts: Sequence[Draft], patience: Patience, pause: float
 ) -> Talk[list[Result | Unanswered]]:
     body = b"[" + b",".join(each.body for each in drafts) + b"]"
-    reply = yield Post(body, patience.limit, pause)
+    reply = yield Ask("POST", _TASKS, body, patience.limit, pause)
     if isinstance(reply, Unanswered):
         return [reply] * len(drafts)
     if reply.status == _TOO_LARGE and len(drafts) > 1:

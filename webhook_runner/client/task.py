@@ -78,6 +78,11 @@ Sendable = Task | Mapping[str, object]
 """A task, or the message of one, as the daemon reads it, in which fields may be newer than us."""
 
 
+def as_task(task: str | Task, wishes: Wishes) -> Task:
+    """Return the task meant by a url, or by a task, and other fields for it."""
+    return Task(url=task, **wishes) if isinstance(task, str) else replace(task, **wishes)
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A task that is ready to go: it has an id, and its message is JSON for certain."""

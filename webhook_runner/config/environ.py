@@ -12,7 +12,7 @@ from webhook_runner.config.place import Path
 from webhook_runner.settings import QueueSettings, Section, Settings
 
 PREFIX = "WEBHOOK_RUNNER_"
-_NOT_SETTINGS = re.compile(r"^WEBHOOK_RUNNER_(TEST_.*|FAILPOINTS)$")
+_NOT_SETTINGS = re.compile(r"^WEBHOOK_RUNNER_(TEST_.*|FAILPOINTS|TOKEN)$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,23 +77,35 @@ class Duplicates:
     async def _all_claimed(
         self, envelope: Envelope, claims: Iterable[Claim]
     ) -> Envelope | Duplicate | ConflictError:
+        made: list[Claim] = []
         envelope = replace(envelope, dedup=False)
         for claim in claims:
             holder = await self._ask(claim)
             if holder is None:
                 continue
-            envelope = replace(envelope, dedup=True)
             if holder.is_new:
+                made.append(claim)
+                envelope = replace(envelope, dedup=True)
                 continue
-            same = holder.fingerprint == claim.fingerprint
-            if not same and not claim.key.startswith(_BY_SENDER):
-                return ConflictError(f"{_name(claim.key)} was used for another task")
-            if holder.kept or await self.redeliveries.find(holder.id, holder.run):
-                return Duplicate(holder.id, holder.run, envelope.task.queue)
-            if same:
-                # Its publish was begun and may have come through: this is that copy once more.
-                envelope = _as_held(envelope, holder)
+            answer = await self._taken(envelope, claim, holder)
+            if not isinstance(answer, Envelope):
+                for each in made:
+                    await self._store.drop_claim(each.key, each.run)
+                return answer
+            envelope = answer
         return envelope
+
+    async def _taken(
+        self, envelope: Envelope, claim: Claim, holder: Holder
+    ) -> Envelope | Duplicate | ConflictError:
+        """Return what becomes of a task whose key somebody has."""
+        same = holder.fingerprint == claim.fingerprint
+        if not same and not claim.key.startswith(_BY_SENDER):
+            return ConflictError(f"{_name(claim.key)} was used for another task")
+        if holder.kept or await self.redeliveries.find(holder.id, holder.run):
+            return Duplicate(holder.id, holder.run, envelope.task.queue)
+        # If its publish was begun it may have come through: this is that copy once more.
+        return replace(_as_held(envelope, holder) if same else envelope, dedup=True)
 
     # -- tasks of publishers
 

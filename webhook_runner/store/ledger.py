@@ -17,8 +17,14 @@ T = TypeVar("T")
 PAUSE = 0.005
 """Seconds between the starts of two batches, so that a batch is worth its commit."""
 
+PATIENCE = 60.0
+"""Seconds that a batch may take; ``LAST_PATIENCE`` when the daemon ends."""
+
+LAST_PATIENCE = 10.0
 RETRY_SECONDS = 1.0
 MOST_NOTED = 100_000
+MOST_AT_ONCE = 5_000
+_CLOSED = "the store is closed"
 
 
 class Batch:
@@ -67,6 +73,7 @@ class Ledger:
         self._works = Event()
         self._opening: Event | None = None
         self._is_open = False
+        self._is_closed = False
         self._wait = RETRY_SECONDS
         self._lost = 0
         self.waits = waits
@@ -80,6 +87,10 @@ class Ledger:
             self._wanted.set()
         elif self.trouble and not self.waits:
             self._bound()
+
+    def look(self) -> None:
+        """See whether something can be written: a question had no answer."""
+        self._wanted.set()
 
     async def ask(self, ask: Ask) -> Answer:
         """Have something written that has an answer. Raises StoreUnavailableError."""
@@ -119,14 +130,17 @@ class Ledger:
         if self.trouble:
             raise StoreUnavailableError(self.trouble)
 
-    async def run(self) -> None:
-        """Write until cancelled, then what is left. Raises StoreError."""
+    def begin(self) -> None:
+        """From now on questions wait until it is open."""
         self._opening = Event()
+
+    async def run(self) -> None:
+        """Write until cancelled, then what is left; once begun. Raises StoreError."""
         try:
             await self._open()
             await self._write_on()
         finally:
-            self._opening.set()
+            self._opened()
             await self._leave()
 
     async def call(self, work: Callable[[], T]) -> T:
@@ -136,10 +150,14 @@ class Ledger:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def close(self) -> None:
-        """Write what is left, and close."""
+        """Write what is left, and close; again to no effect."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         await self._leave()
         await self.call(self._database.close)
         self._is_open = False
+        self.trouble = _CLOSED
         if self._thread is not None:
             self._thread.shutdown(wait=False)
 
@@ -153,8 +171,11 @@ class Ledger:
             else:
                 self._is_open = True
                 self._mend()
-                if self._opening is not None:
-                    self._opening.set()
+                self._opened()
+
+    def _opened(self) -> None:
+        if self._opening is not None:
+            self._opening.set()
 
     async def _write_on(self) -> None:
         began = -PAUSE
@@ -169,7 +190,7 @@ class Ledger:
             began = loop.time()
             # A batch is not torn by a cancellation: its entries are written, or noted again.
             self._writing = asyncio.ensure_future(self._write_next())
-            await asyncio.shield(self._writing)
+            await self._written(PATIENCE)
 
     async def _write_next(self) -> None:
         self._wanted.clear()
@@ -190,10 +211,17 @@ class Ledger:
 
     def _write(self, batch: Batch) -> Written:
         asks = [ask for ask, _ in batch.asks]
-        if not (batch.noted or asks):
+        noted = batch.noted
+        refused: tuple[str, ...] = ()
+        if not (noted or asks):
             self._database.probe()
-            return Written([])
-        return self._database.write(work_of(batch.noted, asks, payloads=self._payloads))
+        # After trouble there may be more than one statement should have.
+        while len(noted) > MOST_AT_ONCE:
+            first, noted = noted[:MOST_AT_ONCE], noted[MOST_AT_ONCE:]
+            work = work_of(first, (), payloads=self._payloads)
+            refused += self._database.write(work).refused
+        written = self._database.write(work_of(noted, asks, payloads=self._payloads))
+        return Written(written.answers, refused + written.refused)
 
     def _settle(self, batch: Batch, written: Written) -> None:
         self._mend()
@@ -224,8 +252,7 @@ class Ledger:
         if trouble != self.trouble:
             self.trouble = trouble
             self._observer.notice(StoreFailed(trouble, self.waits))
-        if self._opening is not None:
-            self._opening.set()
+        self._opened()
         self._next.refuse(trouble)
         self._next.fail()
         if not self.waits:
@@ -245,10 +272,18 @@ class Ledger:
 
     async def _leave(self) -> None:
         """Let a batch under way end, and write what is left, if it can be."""
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
-            self._writing = None
-        if self._is_open and (self._next.noted or self._next.asks):
-            with suppress(StoreError):  # it was raised before
-                await self._write_next()
-        self._next.refuse("the store is closed")
+        with suppress(StoreError):  # it was raised before
+            await self._written(LAST_PATIENCE)
+            if self._is_open and (self._next.noted or self._next.asks):
+                self._writing = asyncio.ensure_future(self._write_next())
+                await self._written(LAST_PATIENCE)
+        self._writing = None
+        self._next.refuse(_CLOSED)
+
+    async def _written(self, patience: float) -> None:
+        """Wait for the batch under way, but not for ever. Raises StoreError."""
+        if self._writing is None:
+            return
+        while not (await asyncio.wait([self._writing], timeout=patience))[0]:
+            self._database.hang_up()
+        await self._writing

@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from webhook_runner.errors import StoreUnavailableError
+from webhook_runner.errors import StoreError, StoreUnavailableError
 from webhook_runner.ports import Clock, Observer, StoreState
 from webhook_runner.settings import StoreSettings
 from webhook_runner.store.database import Database, TroubleError
@@ -29,8 +28,11 @@ from webhook_runner.task.record import (
 
 T = TypeVar("T")
 READERS = 2
+QUESTION_SECONDS = 35.0
 DAY = 86_400.0
 SWEEP_SECONDS = 60.0
+# What is quick is done in the event loop: seldom.
+QUICK_SWEEP_SECONDS = 3600.0
 SWEEP_PAUSE = 0.1
 SWEEP_RUNS = 500
 EXPORT_RUNS = 200
@@ -44,6 +46,7 @@ class RecordStore:
     ) -> None:
         self._database = database
         self._retention = settings.retention_days * DAY
+        self._sweep_seconds = SWEEP_SECONDS if database.threaded else QUICK_SWEEP_SECONDS
         self._clock = clock
         waits = settings.on_failure == "strict"
         self._ledger = Ledger(database, clock, observer, waits=waits, payloads=settings.payloads)
@@ -56,12 +59,19 @@ class RecordStore:
             StoreError: it cannot be used: damaged, another daemon's, of a newer version.
 
         """
-        sweeping = asyncio.ensure_future(self._sweep_on())
+        self._ledger.begin()
+        works: list[asyncio.Future[None]] = [
+            asyncio.ensure_future(self._ledger.run()),
+            asyncio.ensure_future(self._sweep_on()),
+        ]
         try:
-            await self._ledger.run()
+            ended, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+            for each in ended:
+                each.result()
         finally:
-            sweeping.cancel()
-            await asyncio.wait([sweeping])
+            for each in works:
+                each.cancel()
+            await asyncio.gather(*works, return_exceptions=True)
 
     def record(self, entry: Entry) -> None:
         self._ledger.note(entry)
@@ -122,9 +132,10 @@ class RecordStore:
         return count
 
     async def close(self) -> None:
-        await self._ledger.close()
+        self._database.hang_up()
         if self._readers is not None:
-            self._readers.shutdown(wait=False)
+            await asyncio.to_thread(self._readers.shutdown)
+        await self._ledger.close()
 
     def _finished(
         self, before: float, last: TaskRecord | None
@@ -137,17 +148,23 @@ class RecordStore:
         try:
             if self._readers is None:
                 return ask()
-            return await asyncio.get_running_loop().run_in_executor(self._readers, ask)
-        except TroubleError as trouble:
-            raise StoreUnavailableError(str(trouble)) from trouble
+            asked = asyncio.get_running_loop().run_in_executor(self._readers, ask)
+            return await asyncio.wait_for(asked, QUESTION_SECONDS)
+        except TimeoutError as error:
+            raise StoreUnavailableError("the store does not answer") from error
+        except (TroubleError, StoreError) as error:
+            self._ledger.look()
+            raise StoreUnavailableError(str(error)) from error
 
     async def _sweep_on(self) -> None:
         """Forget what is older than it is to be kept, a little at a time."""
         while True:
-            await self._clock.sleep(SWEEP_SECONDS)
-            with suppress(TroubleError):  # who writes tells it
+            await self._clock.sleep(self._sweep_seconds)
+            try:
                 while await self._sweep(self._clock.now() - self._retention):
                     await self._clock.sleep(SWEEP_PAUSE)
+            except TroubleError:
+                self._ledger.look()
 
     async def _sweep(self, before: float) -> int:
         now = self._clock.now()

@@ -46,7 +46,7 @@ FROM wr_attempt WHERE id = ? AND run = ? ORDER BY attempt, seq"""
 COUNTS = f"""
 SELECT queue, state, count(*), min(created_at) FROM wr_task
 WHERE {_UNUSUAL} AND state IN ({_OPEN}) GROUP BY queue, state ORDER BY queue, state"""
-OVER = "SELECT id, run FROM wr_task WHERE ended_at < ? ORDER BY ended_at LIMIT ?"
+OVER = "SELECT id, run FROM wr_task WHERE ended_at < ? ORDER BY ended_at, id, run LIMIT ?"
 """Runs to be forgotten."""
 
 

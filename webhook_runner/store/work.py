@@ -9,7 +9,15 @@ from msgspec.structs import asdict, replace
 
 from webhook_runner.store.row import FINAL, row_of
 from webhook_runner.store.text import plain
-from webhook_runner.task.record import Attempt, Change, Claim, Entry, Holder, RollbackEnded
+from webhook_runner.task.record import (
+    Attempt,
+    Change,
+    Claim,
+    Entry,
+    Holder,
+    RollbackEnded,
+    RollbackState,
+)
 from webhook_runner.task.record import TaskRecord as Row
 
 
@@ -70,6 +78,7 @@ def work_of(noted: Sequence[Noted], asks: Sequence[Ask], *, payloads: bool) -> W
     """Sort what was noted, by keys: two daemons that write the same rows wait in one order."""
     work = Work()
     changes: dict[tuple[str, int], Change] = {}
+    rollbacks: dict[tuple[str, int], RollbackEnded] = {}
     for entry in noted:
         match entry:
             case Change(envelope):
@@ -79,13 +88,14 @@ def work_of(noted: Sequence[Noted], asks: Sequence[Ask], *, payloads: bool) -> W
                     changes[key] = entry
             case Attempt():
                 work.attempts.append(entry)
-            case RollbackEnded():
-                work.rollbacks.append(entry)
+            case RollbackEnded(name, run, state):
+                if state is RollbackState.DELIVERED or (name, run) not in rollbacks:
+                    rollbacks[name, run] = entry
             case KeepClaim() | DropClaim():
                 work.claims.append(entry)
     work.rows = [row_of(changes[key], payloads=payloads) for key in sorted(changes)]
     work.attempts.sort(key=_place)
-    work.rollbacks.sort(key=_place)
+    work.rollbacks = [rollbacks[key] for key in sorted(rollbacks)]
     work.asks = [ask if isinstance(ask, Claim) else row_of(ask, payloads=payloads) for ask in asks]
     return work
 
@@ -111,5 +121,5 @@ def _follows(change: Change, before: Change) -> bool:
     return change.state in FINAL or change.seq > before.seq
 
 
-def _place(entry: Attempt | RollbackEnded) -> tuple[str, int]:
-    return entry.id, entry.run
+def _place(entry: Attempt) -> tuple[str, int, int]:
+    return entry.id, entry.run, entry.seq

@@ -136,7 +136,7 @@ def test_without_patience_a_lost_answer_leaves_the_task_in_doubt(
     api: TasksApi, send_many: SendMany
 ) -> None:
     api.instead(Answer(reset=True))
-    with pytest.raises(ServiceUnavailableError, match="may have been taken") as caught:
+    with pytest.raises(ServiceUnavailableError, match="may have been done") as caught:
         send_many(api.url, [Task(url="/")], timeout=0)
     assert caught.value.in_doubt
     (task,) = caught.value.unsent

@@ -9,6 +9,7 @@ from tests.parts.tasks_api import Message, array_answer, judge, problem
 from webhook_runner.client import (
     Accepted,
     InvalidTaskError,
+    NotAllowedError,
     Problem,
     Rejected,
     ServiceUnavailableError,
@@ -16,7 +17,8 @@ from webhook_runner.client import (
     UnexpectedAnswerError,
 )
 from webhook_runner.client.answer import Reply, Result, Unanswered
-from webhook_runner.client.talk import MOST_BYTES, ONE_TRY_SECONDS, Post, send_all
+from webhook_runner.client.ask import ONE_TRY_SECONDS, Ask
+from webhook_runner.client.talk import MOST_BYTES, send_all
 from webhook_runner.client.task import Sendable
 
 WHERE = "http://daemon:7676"
@@ -28,7 +30,7 @@ def reply(status: int, document: object, **headers: str) -> Reply:
     return Reply(WHERE, status, headers, json.dumps(document).encode())
 
 
-def taken(post: Post) -> Reply:
+def taken(post: Ask) -> Reply:
     made = array_answer([judge(message) for message in json.loads(post.body)])
     return Reply(WHERE, made.status, {}, made.body)
 
@@ -38,8 +40,8 @@ def down(**headers: str) -> Reply:
 
 
 def play(
-    tasks: Iterable[Sendable], *said: Said | Callable[[Post], Said], seconds: float = 0.0
-) -> tuple[list[Result], list[Post]]:
+    tasks: Iterable[Sendable], *said: Said | Callable[[Ask], Said], seconds: float = 0.0
+) -> tuple[list[Result], list[Ask]]:
     """Let the talk meet these answers, then be taken at its word."""
     talk, posts, script = send_all(tasks, seconds), [], list(said)
     try:
@@ -55,7 +57,7 @@ def numbered(count: int) -> list[Sendable]:
     return [Task(url="/", id=f"t{number}") for number in range(count)]
 
 
-def ids(post: Post) -> list[str]:
+def ids(post: Ask) -> list[str]:
     return [message["id"] for message in json.loads(post.body)]
 
 
@@ -123,7 +125,7 @@ def test_pauses_grow_to_two_seconds() -> None:
 
 
 def test_only_those_are_repeated_that_got_no_answer() -> None:
-    def half(post: Post) -> Reply:
+    def half(post: Ask) -> Reply:
         messages: list[Message] = json.loads(post.body)
         busy = {"status": 503, "problem": problem(503, "the broker is down")}
         said = [judge(each) if each["id"] in {"t0", "t2"} else busy for each in messages]
@@ -168,7 +170,7 @@ def test_patience_of_zero_is_one_try() -> None:
 
 def test_a_try_may_take_what_is_left_of_patience() -> None:
     _, posts = play(numbered(1), LOST, seconds=60.0)
-    assert all(50.0 < post.limit <= 60.0 for post in posts)
+    assert all(50.0 < (post.limit or 0.0) <= 60.0 for post in posts)
 
 
 def test_who_gives_up_says_of_every_task_what_became_of_it() -> None:
@@ -188,7 +190,7 @@ def test_who_gives_up_says_of_every_task_what_became_of_it() -> None:
     ("met", "words", "in_doubt"),
     [
         (reply(404, problem(404, "there is nothing")), "answered 404: there is nothing", False),
-        (reply(401, problem(401, "")), "answered 401: No", False),
+        (reply(405, problem(405, "")), "answered 405: No", False),
         (Reply(WHERE, 200, {}, b"<html>hello"), "answered 200: <html>hello", True),
         (Reply(WHERE, 500, {}, b""), "answered 500; is it", True),
         (reply(202, {"results": []}), "answered 0 results to 1 tasks", True),
@@ -203,6 +205,18 @@ def test_an_answer_that_makes_no_sense_is_not_asked_for_again(
     assert words in str(caught.value)
     assert caught.value.in_doubt is in_doubt
     assert caught.value.unsent == tuple(numbered(1))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_who_may_not_send_keeps_the_tasks(status: int) -> None:
+    with pytest.raises(NotAllowedError, match=f"does not allow it .{status}.: says why"):
+        play(numbered(1), reply(status, problem(status, "says why")), seconds=60.0)
+
+
+def test_a_task_that_was_known_is_told_to_be_a_duplicate() -> None:
+    known = {"status": 200, "id": "t0", "queue": "q", "duplicate": True}
+    results, _ = play(numbered(1), reply(200, {"results": [known]}))
+    assert results == [Accepted("t0", "q", duplicate=True)]
 
 
 def test_a_refusal_of_the_whole_array_is_one_of_each_task() -> None:

@@ -39,7 +39,7 @@ from webhook_runner.store.sighting import Sighting
 from webhook_runner.store.sqlite.state_file import StateFile
 
 OK, NOTE, WARNING, PROBLEM = Verdict
-TOPOLOGY = Topology("wr.v1", ("q",))
+TOPOLOGY = Topology("wr.v1", ("q",), board=True)
 DAY = 86_400
 
 
@@ -208,7 +208,7 @@ def test_a_store_is_judged() -> None:
     old = judge_store("s", Sighting(exists=True, version=1, known=2))
     assert (old.verdict, "version 1, and 2 is known" in old.text) == (NOTE, True)
     assert judge_store("s", Sighting(unchecked="it was not closed")).verdict is NOTE
-    assert judge_store("s", Sighting(problem="store s: of a newer")).text == "s: of a newer"
+    assert judge_store("s", Sighting(problem="of a newer")).text == "s: of a newer"
 
 
 @pytest.mark.parametrize(("free", "verdict"), [(10**7, PROBLEM), (10**9, WARNING), (10**10, OK)])

@@ -103,8 +103,10 @@ class Hearing:
 
     def _take_kept(self, arrival: Arrival) -> None:
         offset = arrival.headers.get(_OFFSET)
-        if isinstance(offset, int):
-            self._memory.onward = offset + 1
+        if not isinstance(offset, int):
+            self._session.fail(f"the queue {self._topology.tombstones} is no stream: delete it")
+            return
+        self._memory.onward = offset + 1
         match kept_of(arrival):
             case None:
                 self._warn(self._topology.tombstones)

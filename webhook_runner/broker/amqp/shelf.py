@@ -37,13 +37,12 @@ class RabbitShelf:
         self._around = around
         self._keeper = keeper
         self._one_walk: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._closing: set[asyncio.Future[None]] = set()
 
     @asynccontextmanager
     async def walk(self, aside: Aside, queue: str) -> AsyncIterator[AsyncIterator[PutAside]]:
-        name = self._name(aside, queue)
         async with (
-            self._one_walk[name],
-            self._open(name) as walk,
+            self._open(queue, self._name(aside, queue)) as walk,
             aclosing(self._letters(aside, queue, walk)) as letters,
         ):
             yield letters
@@ -54,33 +53,41 @@ class RabbitShelf:
             place.walk.remove(place.arrival)
 
     async def clear(self, aside: Aside, queue: str) -> int:
-        return await self._purge(self._name(aside, queue))
+        name = self._name(aside, queue)
+        await self._count(queue, name)
+        return await self._purge(name)
 
     async def depths(self, queue: str) -> Depths:
-        topology = self._around.topology
-        self._known(queue)
-        names = (queue, topology.dead(queue), topology.invalid(queue))
-        with _told():
-            count = self._session().declarer.count
-            ready, dead, invalid = [await count(name) or 0 for name in names]
-        return Depths(ready, dead, invalid)
+        dead, invalid = [await self._count(queue, self._name(aside, queue)) for aside in Aside]
+        return Depths(await self._count(queue, queue), dead, invalid)
 
     async def purge(self, queue: str) -> int:
-        self._known(queue)
+        # Without a look at the configuration it would empty whatever the broker has by that name.
+        if queue not in self._around.topology.queues:
+            raise UnknownQueueError(queue)
         return await self._purge(queue)
 
     @asynccontextmanager
-    async def _open(self, name: str) -> AsyncIterator[Walk]:
-        with _told():
-            session = self._session()
-            there = await session.declarer.count(name) or 0
-            walk = Walk(await session.side_channel(), name, there)
+    async def _open(self, queue: str, name: str) -> AsyncIterator[Walk]:
+        one = self._one_walk[name]
+        await one.acquire()
+        try:
+            there = await self._count(queue, name)
+            with _told():
+                session = self._session()
+                walk = Walk(await session.side_channel(), name, there)
+        except BaseException:
+            one.release()
+            raise
         try:
             yield walk
         finally:
-            await walk.close()
-            with suppress(LostError, TopologyError):
-                await _until_back(session, name, walk.kept)
+            # Whoever walks may be cancelled again and again, and still has to give back.
+            closing = asyncio.ensure_future(_close_walk(walk, session, name))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            closing.add_done_callback(lambda _: one.release())
+            await asyncio.shield(closing)
 
     async def _letters(
         self, aside: Aside, queue: str, walk: Walk
@@ -103,20 +110,29 @@ class RabbitShelf:
             finally:
                 await _close(channel)
 
+    async def _count(self, queue: str, name: str) -> int:
+        """Count what lies in ``name``, which may be there longer than the ``queue`` it is of."""
+        with _told():
+            count = await self._session().declarer.count(name)
+        if count is None and queue not in self._around.topology.queues:
+            raise UnknownQueueError(queue)
+        return count or 0
+
     def _name(self, aside: Aside, queue: str) -> str:
-        self._known(queue)
         topology = self._around.topology
         return topology.dead(queue) if aside is Aside.DEAD else topology.invalid(queue)
-
-    def _known(self, queue: str) -> None:
-        if queue not in self._around.topology.queues:
-            raise UnknownQueueError(queue)
 
     def _session(self) -> Session:
         session = self._keeper.session
         if session is None or session.lost.done():
             raise BrokerUnavailableError("the broker is not connected")
         return session
+
+
+async def _close_walk(walk: Walk, session: Session, name: str) -> None:
+    await walk.close()
+    with suppress(LostError, TopologyError):
+        await _until_back(session, name, walk.kept)
 
 
 async def _until_back(session: Session, name: str, kept: int) -> None:

@@ -61,7 +61,7 @@ def check_store(url: str) -> Check:
 
 def judge_store(name: str, seen: Sighting) -> Check:
     if seen.problem:
-        return problem("store", f"{name}: {seen.problem.removeprefix(f'store {name}: ')}")
+        return problem("store", f"{name}: {seen.problem}")
     if seen.unchecked:
         return note("store", f"{name}: not looked at: {seen.unchecked}")
     if seen.owner:

@@ -34,10 +34,9 @@ class Found:
 
 async def check_objects(probe: Probe, settings: Settings) -> list[Check]:
     """Look at every object of ours. Raises LostError."""
-    topology = Topology(settings.broker.prefix, tuple(settings.queues))
+    topology = Topology(settings.broker.prefix, tuple(settings.queues), board=True)
     found = await _look(probe, topology)
-    if settings.broker.topology == "declare":
-        await _try_to_configure(probe, topology, found)
+    await _try_to_configure(probe, topology, found, makes_all=settings.broker.topology == "declare")
     await _try_to_use(probe, topology, found)
     return list(judge_objects(found, topology, settings.broker.topology))
 
@@ -60,21 +59,27 @@ async def _look(probe: Probe, topology: Topology) -> Found:
     return found
 
 
-async def _try_to_configure(probe: Probe, topology: Topology, found: Found) -> None:
-    own = topology.slot(0, 0).name
-    work = [name for name in topology.queues if name in found.missing]
-    for name in (own, *work):
+async def _try_to_configure(
+    probe: Probe, topology: Topology, found: Found, *, makes_all: bool
+) -> None:
+    """Each connection of a daemon has a queue of its own; else it makes only what is missing."""
+    names = [f"{topology.prefix}.ctl.doctor"]
+    if makes_all:
+        names.append(topology.slot(0, 0).name)
+        names += (name for name in topology.queues if name in found.missing)
+    for name in names:
         if not await probe.may_configure(name):
             found.forbidden.append(f"configure {name}")
 
 
 async def _try_to_use(probe: Probe, topology: Topology, found: Found) -> None:
-    read = (*topology.queues, topology.slot(0, 0).name, topology.poison, topology.unrouted)
+    catch = (topology.poison, topology.unrouted, topology.tombstones)
+    read = (*topology.queues, topology.slot(0, 0).name, *catch)
     aside = [topology.dead(name) for name in topology.queues]
     found.forbidden += [
         f"read {name}" for name in (*read, *aside) if not await probe.may_read(name)
     ]
-    for exchange in (topology.work, topology.wait):
+    for exchange in (topology.work, topology.wait, topology.control):
         if not await probe.may_write(exchange):
             found.forbidden.append(f"write to {exchange}")
 

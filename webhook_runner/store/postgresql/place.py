@@ -10,6 +10,9 @@ from webhook_runner.store.migrate import migrations, pending
 
 ROOM = "webhook_runner.store.postgresql"
 STATEMENT_SECONDS = 30
+# Not to_regclass(), which goes on not finding what another session made during a transaction.
+_FIND_TABLE = """
+SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'wr_schema' AND pg_table_is_visible(oid)"""
 _LOCK = 0x7772_7331
 _PATIENCE = {
     "connect_timeout": "5",
@@ -54,7 +57,7 @@ def connect(url: str) -> Connection:
 
 def check(connection: Connection, place: str) -> None:
     """See that this version may read it. Raises psycopg.Error and StoreError."""
-    pending(migrations(ROOM), _version(connection), place)
+    pending(migrations(ROOM), version_of(connection), place)
 
 
 def prepare(connection: Connection, place: str) -> None:
@@ -68,20 +71,20 @@ def prepare(connection: Connection, place: str) -> None:
             f"store {place}: its encoding is {encoding}; create it with ENCODING 'UTF8'", UNUSABLE
         )
     steps = migrations(ROOM)
-    while pending(steps, _version(connection), place):
+    while pending(steps, version_of(connection), place):
         with connection.transaction():
             # Of daemons that start together one makes the tables, and the others find them.
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            for step in pending(steps, _version(connection), place)[:1]:
+            for step in pending(steps, version_of(connection), place)[:1]:
                 connection.execute("CREATE TABLE IF NOT EXISTS wr_schema (version integer)")
                 connection.execute(step.sql)
                 connection.execute("DELETE FROM wr_schema")
                 connection.execute("INSERT INTO wr_schema VALUES (%s)", (step.number,))
 
 
-def _version(connection: Connection) -> int:
-    found = connection.execute("SELECT to_regclass('wr_schema') IS NOT NULL").fetchone()
-    if found != (True,):
+def version_of(connection: Connection) -> int:
+    """Return the number of the last step that was taken, 0 for none. Raises psycopg.Error."""
+    if not connection.execute(_FIND_TABLE).fetchone():
         return 0
     version = connection.execute("SELECT max(version) FROM wr_schema").fetchone()
     return int(version[0] or 0) if version else 0

@@ -39,7 +39,7 @@ _OF_RUN = "USING over o WHERE x.id = o.id AND x.run = o.run"
 # What another daemon sweeps is left to it.
 _SWEEP = f"""
 WITH over AS (
-  SELECT id, run FROM wr_task WHERE ended_at < %s ORDER BY ended_at LIMIT %s
+  SELECT id, run FROM wr_task WHERE ended_at < %s ORDER BY ended_at, id, run LIMIT %s
   FOR UPDATE SKIP LOCKED),
 a AS (DELETE FROM wr_attempt x {_OF_RUN}), r AS (DELETE FROM wr_rollback x {_OF_RUN})
 DELETE FROM wr_task x {_OF_RUN}"""
@@ -47,6 +47,10 @@ _CLAIMS_OVER = """
 DELETE FROM wr_claim WHERE key IN (
   SELECT key FROM wr_claim WHERE until <= %s LIMIT %s FOR UPDATE SKIP LOCKED)"""
 _DEADLOCKS = 3
+
+
+class _LostError(TroubleError):
+    """The connection was lost, maybe long ago while nobody used it."""
 
 
 class Server:
@@ -63,6 +67,7 @@ class Server:
         self._connection: Connection | None = None
         self._readers: deque[Connection] = deque()
         self._busy: set[Connection] = set()
+        self._hung_up = False
 
     def open(self) -> None:
         try:
@@ -75,6 +80,16 @@ class Server:
             raise
 
     def write(self, work: Work) -> Written:
+        is_new, self._hung_up = self._connection is None, False
+        try:
+            return self._write(work)
+        except _LostError:
+            # Of what has an answer nobody can know whether it was done before the loss.
+            if is_new or work.asks or self._hung_up:
+                raise
+            return self._write(work)
+
+    def _write(self, work: Work) -> Written:
         with self._writing() as connection:
             try:
                 _put_through_deadlocks(connection, work)
@@ -116,6 +131,7 @@ class Server:
 
     def hang_up(self) -> None:
         """End what is under way, from any thread."""
+        self._hung_up = True
         for connection in tuple(self._busy):
             with suppress(OSError, psycopg.Error):
                 line = socket.socket(fileno=socket.dup(connection.fileno()))
@@ -123,15 +139,28 @@ class Server:
                     line.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        for connection in self._readers:
-            connection.close()
-        self._readers.clear()
+        self._drop_readers()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
+    def _drop_readers(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._readers.pop().close()
+
     def _ask(self, question: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         statement = question.replace("?", "%s")
+        is_new = not self._readers
+        try:
+            return self._answer(statement, parameters)
+        except _LostError:
+            if is_new or self._hung_up:
+                raise
+            self._drop_readers()
+            return self._answer(statement, parameters)
+
+    def _answer(self, statement: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         with self._reading() as connection:
             return connection.execute(statement, parameters).fetchall()
 
@@ -161,6 +190,11 @@ class Server:
         self._busy.add(connection)
         try:
             yield
+        except psycopg.Error as error:
+            if connection.closed:
+                raise _LostError(self._said(error)) from error
+            connection.close()
+            raise
         except BaseException:
             connection.close()
             raise
@@ -172,8 +206,10 @@ class Server:
         try:
             yield
         except psycopg.Error as error:
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise TroubleError(f"store {self._place}: {said}") from error
+            raise TroubleError(self._said(error)) from error
+
+    def _said(self, error: psycopg.Error) -> str:
+        return f"store {self._place}: {' '.join(str(error).split()) or type(error).__name__}"
 
 
 def _put_through_deadlocks(connection: Connection, work: Work) -> None:

@@ -16,6 +16,7 @@ REFUSED = (
     psycopg.DataError,
     psycopg.IntegrityError,
     psycopg.NotSupportedError,
+    psycopg.errors.CardinalityViolation,
     UnicodeEncodeError,
     OverflowError,
 )

@@ -78,6 +78,19 @@ def reader(path: Path) -> sqlite3.Connection:
     return database
 
 
+def identity(file: Path) -> tuple[int, int] | None:
+    """Tell a file from any other; None when it is not there.
+
+    SQLite goes on writing to files that were removed; what it writes then is gone at its end:
+    https://www.sqlite.org/howtocorrupt.html#unlinking_or_renaming_a_database_file_while_in_use
+    """
+    try:
+        status = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
+
+
 def _prepare(database: sqlite3.Connection, path: str) -> None:
     is_ours = _pragma(database, "application_id") == APPLICATION
     if not is_ours and database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:

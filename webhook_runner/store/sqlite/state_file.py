@@ -21,16 +21,23 @@ from webhook_runner.store.sql import (
     record_of,
     selected,
 )
-from webhook_runner.store.sqlite.place import reader, settle_in, writer
-from webhook_runner.store.sqlite.trouble import REFUSED, trouble
+from webhook_runner.store.sqlite.place import identity, reader, settle_in, writer
+from webhook_runner.store.sqlite.trouble import REFUSED, refusal, trouble
 from webhook_runner.store.sqlite.writing import answer, attempt_of, put, singly
 from webhook_runner.store.work import Work, Written
 from webhook_runner.task.record import Attempt, QueueCount, TaskPage, TaskQuery, TaskRecord
 
+_KEPT_PAGES = 1024
+_STEP_PAGES = 1024
 _LARGE = """
 coalesce(source, (SELECT source FROM wr_large l WHERE l.id = t.id AND l.run = t.run)) AS source"""
 _FIND_RUN, _FIND_LATEST = find(selected(source=_LARGE))
 _FINISHED = finished(selected(source=_LARGE))
+# The runs themselves go last: they tell which those are.
+_SWEEP = [
+    f"DELETE FROM {table} WHERE (id, run) IN ({OVER})"
+    for table in ("wr_large", "wr_attempt", "wr_rollback", "wr_task")
+]
 _CLAIMS_OVER = """
 DELETE FROM wr_claim WHERE key IN (SELECT key FROM wr_claim WHERE until <= ? LIMIT ?)"""
 
@@ -52,6 +59,8 @@ class StateFile:
         self._lock: OwnerLock | None = None
         self._database: sqlite3.Connection | None = None
         self._readers: deque[sqlite3.Connection] = deque()
+        self._busy: set[sqlite3.Connection] = set()
+        self._files: dict[Path, tuple[int, int] | None] = {}
 
     def open(self) -> None:
         if not self.threaded:
@@ -59,8 +68,10 @@ class StateFile:
             return
         real, lock = settle_in(self._path)
         try:
-            with self._translating():
-                self._database = writer(str(real))
+            self._database = writer(str(real))
+        except sqlite3.Error as error:
+            lock.give_back()
+            raise trouble(real, error, starting=True) from error
         except BaseException:
             lock.give_back()
             raise
@@ -83,11 +94,11 @@ class StateFile:
 
     def sweep(self, ended_before: float, now: float, most: int) -> int:
         with self._translating(), self._transaction() as database:
-            over = database.execute(OVER, (ended_before, most)).fetchall()
-            for table in ("wr_task", "wr_large", "wr_attempt", "wr_rollback"):
-                database.executemany(f"DELETE FROM {table} WHERE id = ? AND run = ?", over)
+            for statement in _SWEEP:
+                count = database.execute(statement, (ended_before, most)).rowcount
             database.execute(_CLAIMS_OVER, (now, most))
-        return len(over)
+        self._shrink()
+        return count
 
     def find(self, task_id: str, run: int | None) -> TaskRecord | None:
         with self._reading() as database:
@@ -119,8 +130,8 @@ class StateFile:
             return [record_of(row) for row in rows]
 
     def hang_up(self) -> None:
-        if self._database is not None:
-            self._database.interrupt()
+        for database in tuple(self._busy):
+            database.interrupt()
 
     def close(self) -> None:
         for database in self._readers:
@@ -138,13 +149,15 @@ class StateFile:
         database = self._database
         if database is None:
             raise TroubleError(f"store sqlite:{self._path}: it is not open")
-        database.execute("BEGIN IMMEDIATE")
-        try:
-            yield database
-            database.execute("COMMIT")
-        finally:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
+        with self._interruptible(database):
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                database.execute("COMMIT")
+            finally:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+        self._see_files()
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -152,17 +165,45 @@ class StateFile:
             if not self.threaded and self._database is not None:
                 yield self._database
                 return
-            path = self._real or Path(self._path).resolve()
             try:
                 database = self._readers.pop()
             except IndexError:
-                database = reader(path)
+                database = reader(self._real or Path(self._path).resolve())
             try:
-                yield database
+                with self._interruptible(database):
+                    yield database
             except BaseException:
                 database.close()
                 raise
             self._readers.append(database)
+
+    @contextmanager
+    def _interruptible(self, database: sqlite3.Connection) -> Iterator[None]:
+        self._busy.add(database)
+        try:
+            yield
+        finally:
+            self._busy.discard(database)
+
+    def _shrink(self) -> None:
+        """Give back some of the room that the file needs no more."""
+        database = self._database
+        if database is None:
+            return
+        (free,) = database.execute("PRAGMA freelist_count").fetchone()
+        (pages,) = database.execute("PRAGMA page_count").fetchone()
+        if free > max(_KEPT_PAGES, pages // 2):
+            database.executescript(f"PRAGMA incremental_vacuum({_STEP_PAGES})")
+
+    def _see_files(self) -> None:
+        """Keep nobody believing in a file that nobody will find again. Raises StoreError."""
+        if self._real is not None and not self._files:
+            files = [self._real, self._real.with_name(f"{self._real.name}-wal")]
+            self._files = {file: identity(file) for file in files}
+        for file, known in self._files.items():
+            if identity(file) != known:
+                why = f"{file.name} was removed or replaced while it was in use; start again"
+                raise refusal(self._real, why)
 
     @contextmanager
     def _translating(self) -> Iterator[None]:

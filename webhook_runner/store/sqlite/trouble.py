@@ -16,6 +16,7 @@ _PASSING = {
     sqlite3.SQLITE_NOMEM,
     sqlite3.SQLITE_INTERRUPT,
 }
+_OF_PLACE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 _EXPLAINED = {
     sqlite3.SQLITE_FULL: "the disk is full; make room",
     sqlite3.SQLITE_IOERR: "the disk does not read or write",
@@ -41,9 +42,14 @@ def refusal(path: object, why: str) -> StoreError:
     return StoreError(f"store sqlite:{path}: {why}", UNUSABLE)
 
 
-def trouble(path: object, error: sqlite3.Error) -> TroubleError | StoreError:
-    """Return what the store is to raise for an error of SQLite's."""
-    if _primary(error) in _PASSING:
+def trouble(
+    path: object, error: sqlite3.Error, *, starting: bool = False
+) -> TroubleError | StoreError:
+    """Return what the store is to raise for an error of SQLite's.
+
+    What is wrong with the place at the start is not waited out: somebody has just named it.
+    """
+    if _primary(error) in _PASSING - (_OF_PLACE if starting else set()):
         return TroubleError(f"store sqlite:{path}: {explained(error)}")
     return refusal(path, explained(error))
 
