@@ -35,7 +35,7 @@ QUIETLY = settings(
     suppress_health_check=list(HealthCheck),
 )
 # Which text is a URL, a time, a cursor or a letter no schema can say: those are refused by right.
-EXCLUDED = [positive_data_acceptance]
+EXCLUDED: list[Any] = [positive_data_acceptance]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             intake.daemon.ready()
             history(intake)
             address = f"http://127.0.0.1:{intake.port}"
-            schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
+            schema: Any = schemathesis.openapi.from_url(f"{address}/openapi.json")
             schema.config.update(base_url=address)
             schema = schema.exclude(path_regex=STREAMS)
             schema.hook("map_path_parameters")(mend_path)
@@ -101,7 +101,7 @@ def operations(schema: Any) -> list[Any]:
     return [each.ok() for each in schema.get_all_operations()]
 
 
-def made_up(operation: Any) -> SearchStrategy[Case]:
+def made_up(operation: Any) -> SearchStrategy[Case[Any]]:
     """Requests that keep to the document, and as many that break it."""
     modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
     return one_of([operation.as_strategy(generation_mode=mode) for mode in modes])
@@ -116,7 +116,7 @@ def test_every_operation_answers_as_the_document_says(
 
             @QUIETLY
             @given(case=made_up(operation))
-            def holds(case: Case) -> None:
+            def holds(case: Case[Any]) -> None:
                 case.call_and_validate(session=served.session, excluded_checks=EXCLUDED)
 
             holds()
@@ -126,10 +126,10 @@ def test_what_one_answer_links_to_answers_as_the_document_says(served: Served) -
     load_all_checks()
 
     class Walk(served.schema.as_state_machine()):  # type: ignore[misc]
-        def get_call_kwargs(self, case: Case) -> dict[str, Any]:
+        def get_call_kwargs(self, case: Case[Any]) -> dict[str, Any]:
             return {"session": served.session}
 
-        def validate_response(self, response: Any, case: Case, *_: Any, **kwargs: Any) -> None:
+        def validate_response(self, response: Any, case: Case[Any], *_: Any, **kwargs: Any) -> None:
             case.validate_response(
                 response,
                 excluded_checks=EXCLUDED,
