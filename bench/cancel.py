@@ -202,12 +202,14 @@ def _verdict(told: dict[str, Told], receiver: Receiver, ended: dict[str, str]) -
     ]
     unsent = [n for n, each in told.items() if each.word == "succeeded" and n not in arrived]
     repeated = sum(len(each) > 1 for each in arrived.values())
-    open_ends = Counter(state for state in ended.values())
     print(
         f"answers: {dict(words)}; requests: {len(receiver.requests)}, of one task twice: {repeated}"
     )
     print(f"requests after the answer, by the answer: {dict(late)}; cut: {len(receiver.aborted)}")
-    print(f"in the end: {dict(Counter(ended.values()))}; not as told: {len(false_ends)} {false_ends[:3]}")
+    print(
+        f"in the end: {dict(Counter(ended.values()))}; "
+        f"not as told: {len(false_ends)} {false_ends[:3]}"
+    )
     good = not (late["cancelled"] or late["succeeded"] or false_ends or unsent)
     print("PASS: every answer was true" if good else "FAIL: an answer was not true")
     return 0 if good else 1

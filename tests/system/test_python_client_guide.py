@@ -111,3 +111,19 @@ def test_the_example_shows_what_it_says(site: EmbeddedSite) -> None:
     site.receiver.wait_for(11)
     (invoice,) = site.receiver.received("/invoice")
     assert invoice.body == b'{"amount": 10.00}'
+
+
+def test_the_example_of_steering_shows_what_it_says(site: EmbeddedSite) -> None:
+    printed = python("-m", "examples.ask_and_cancel", site.api, site.receiver.url)
+    assert printed.splitlines() == [
+        "later: scheduled",
+        "later: cancelled",
+        "hello: succeeded",
+        "hello: attempt 1 met responded 200",
+        *(line for line in printed.splitlines() if line.startswith("hello: not cancelled, ")),
+        "hello: succeeded again, as another run: True",
+        "default: changed concurrency",
+        "default: changed nothing",
+    ]
+    assert len(site.receiver.received("/hello")) == 2
+    assert site.receiver.received("/later") == []
