@@ -1,4 +1,4 @@
-"""Write docs/reference anew from the code: settings, states, log events, metrics.
+"""Write docs/reference anew from the code: settings, states, log events, metrics, routes.
 
 ``python -m docs.generate``; a test fails while a page is not what this gives.
 """
@@ -8,12 +8,15 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from tests.parts.house import House
 from tests.unit.observe.events import ENVELOPE, FAILURE, ONE_OF_EACH
+from webhook_runner.api.schema import EVERYWHERE
+from webhook_runner.api.server import make_app
 from webhook_runner.config.sample import sample
 from webhook_runner.observe.lines import Renderer
 from webhook_runner.observe.metrics import MetricsObserver
@@ -41,6 +44,7 @@ _BOUNDS = (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
 _OF_A_TASK = {
     *("task_id", "queue", "attempt", "run", "kind", "correlation_id", "trace_id", "metadata")
 }
+_ANYWHERE = frozenset(str(status) for status in EVERYWHERE)
 # What the samples of the tests do not show: a level or a field that depends on a value.
 ALSO: tuple[Event, ...] = (
     TaskFailed(ENVELOPE, FAILURE, expired=False, rolled_back=False),
@@ -59,6 +63,7 @@ def pages() -> dict[str, str]:
         "states.md": states_page(),
         "events.md": events_page(),
         "metrics.md": metrics_page(),
+        "http-api.md": http_api_page(),
     }
 
 
@@ -205,6 +210,29 @@ def _metrics() -> Iterator[str]:
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         listed = ", ".join(f"`{each}`" for each in sorted(labels)) or "none"
         yield f"| `{name}` | {family.type} | {listed} | {family.documentation} |"
+
+
+def http_api_page() -> str:
+    words = [
+        "# Routes of the HTTP API\n",
+        "Read from `GET /openapi.json`, which has the shapes of all bodies and answers too. What",
+        "may be answered nearly everywhere is left out: 401, 403, 429, 503. A token of",
+        "the role `read` may use GET only. Examples: [http-api.md](../guide/http-api.md),",
+        "[steering.md](../guide/steering.md).\n",
+        "| route | does | parameters | answers |",
+        "|---|---|---|---|",
+    ]
+    document = make_app(House().served, "127.0.0.1:7676").openapi()
+    for path, operations in document["paths"].items():
+        words += [_route(method.upper(), path, told) for method, told in operations.items()]
+    return _page(words)
+
+
+def _route(method: str, path: str, told: Mapping[str, Any]) -> str:
+    names = [each["name"] for each in told.get("parameters", []) if each["in"] != "path"]
+    listed = ", ".join(f"`{name}`" for name in names)
+    answers = ", ".join(each for each in sorted(told["responses"]) if each not in _ANYWHERE)
+    return f"| `{method} {path}` | {_cell(told['description'])} | {listed} | {answers} |"
 
 
 def _cell(text: str) -> str:

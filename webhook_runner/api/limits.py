@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -72,28 +73,45 @@ class TimedApp:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        has_begun = False
-        now = asyncio.get_running_loop().time
-
-        async def timed_receive() -> Message:
-            if not has_begun:
-                limit.reschedule(now() + BODY_SECONDS + self._seconds)
-            message = await receive()
-            if not has_begun and not message.get("more_body", False):
-                limit.reschedule(now() + self._seconds)
-            return message
-
-        async def timed_send(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            limit.reschedule(None)
-            await send(message)
-
+        limit = asyncio.timeout(self._seconds)
+        request = _Request(limit, self._seconds, receive, send)
         try:
-            async with asyncio.timeout(self._seconds) as limit:
-                await self._app(scope, timed_receive, timed_send)
+            async with limit:
+                await self._app(scope, request.receive, request.send)
         except TimeoutError:
-            if has_begun:
+            if request.has_begun:
                 raise
             detail = f"not done within {self._seconds:g} s; it may be done all the same"
             await problem(503, detail, scope["path"])(scope, receive, send)
+
+
+class _Request:
+    """One request, whose limit moves with what comes and ends with what goes."""
+
+    def __init__(
+        self, limit: asyncio.Timeout, seconds: float, receive: Receive, send: Send
+    ) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._receive = receive
+        self._send = send
+        self._now = asyncio.get_running_loop().time
+        self.has_begun = False
+
+    async def receive(self) -> Message:
+        self._move(BODY_SECONDS + self._seconds)
+        message = await self._receive()
+        if not message.get("more_body", False):
+            self._move(self._seconds)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if not self.has_begun:
+            self._move(None)
+            self.has_begun = True
+        await self._send(message)
+
+    def _move(self, seconds: float | None) -> None:
+        if not self.has_begun:
+            with suppress(RuntimeError):  # it is over in this very moment
+                self._limit.reschedule(None if seconds is None else self._now() + seconds)

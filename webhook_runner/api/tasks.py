@@ -61,8 +61,10 @@ class Taking:
 
 
 def _key(request: Request) -> str:
-    key = request.headers.get("idempotency-key", "")
-    if key and not _KEY.fullmatch(key):
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return ""
+    if not _KEY.fullmatch(key):
         text = "has 1 to 200 printable characters of ASCII, no spaces"
         raise InvalidTaskError("wrong_value", text, "Idempotency-Key")
     return key
