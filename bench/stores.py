@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 
@@ -24,18 +24,17 @@ Found = dict[tuple[str, str], list[Pace]]
 
 
 @contextmanager
-def stores() -> Iterator[Mapping[str, Callable[[Path], str]]]:
-    """Name the store of a run by its directory; a PostgreSQL server runs meanwhile."""
+def stores() -> Iterator[Mapping[str, Callable[[Path], AbstractContextManager[str]]]]:
+    """Give each run an empty store, by its directory; a PostgreSQL server runs meanwhile."""
     server = obtain_server()
     if server is None:
         raise SystemExit(HOW_TO_GET_ONE)
     try:
-        with own_schema(server.url) as url:
-            yield {
-                "none": lambda _: "none",
-                "sqlite": lambda place: f"sqlite:{place}/state.db",
-                "postgresql": lambda _: url,
-            }
+        yield {
+            "none": lambda _: nullcontext("none"),
+            "sqlite": lambda place: nullcontext(f"sqlite:{place}/state.db"),
+            "postgresql": lambda _: own_schema(server.url),
+        }
     finally:
         server.close()
 
@@ -47,10 +46,11 @@ def measure(directory: Path, tasks: int, runs: int) -> Found:
         os.sched_setaffinity(0, {OTHERS_CPU})
         for number in range(runs):
             for way, carry in WAYS.items():
-                for store, url in named.items():
+                for store, empty in named.items():
                     place = directory / f"{number}-{store}-{way.replace(' ', '-')}"
                     place.mkdir()
-                    pace = carry(place, tasks, url(place))
+                    with empty(place) as url:
+                        pace = carry(place, tasks, url)
                     found.setdefault((way, store), []).append(pace)
                     print(f"{way}, {store}: {pace.per_second:.0f} tasks/s", flush=True)
     return found

@@ -202,7 +202,8 @@ class StoreState:
 class Store(Protocol):
     """What is known of tasks. The broker decides whether a task runs; this says what became of it.
 
-    Questions raise StoreUnavailableError; with none, NoStoreError.
+    Questions see all that was noted before, and wait while it is opened; they raise
+    StoreUnavailableError, and with none NoStoreError.
     """
 
     async def run(self) -> None:

@@ -9,8 +9,6 @@ from tests.contract.store_rig import NOW, StoreRig, attempt, change, task
 from webhook_runner.task.model import Envelope, Failure, Kind, RollBack
 from webhook_runner.task.record import (
     Change,
-    Claim,
-    Holder,
     QueueCount,
     RollbackEnded,
     RollbackState,
@@ -250,39 +248,6 @@ async def test_what_has_not_ended_is_counted_with_its_oldest(stores: StoreRig) -
         QueueCount("q", READY, 2, NOW - 1),
         QueueCount("q", RUNNING, 1, NOW - 2),
     ]
-
-
-def claim_of(name: str, *, at: float = NOW, until: float = NOW + 10, run: int = 1) -> Claim:
-    return Claim("key", name, run, b"\x00" + name.encode(), at, until)
-
-
-async def test_who_claims_first_has_the_key_until_it_is_over(stores: StoreRig) -> None:
-    first = Holder("a", 1, b"\x00a", is_new=True, kept=False)
-    assert await stores.store.claim(claim_of("a")) == first
-    held = msgspec.structs.replace(first, is_new=False)
-    assert await stores.store.claim(claim_of("b")) == held
-    await stores.store.keep_claim("key", 1)
-    assert await stores.store.claim(claim_of("b")) == msgspec.structs.replace(held, kept=True)
-    late = await stores.store.claim(claim_of("b", at=NOW + 10, until=NOW + 20))
-    assert late == Holder("b", 1, b"\x00b", is_new=True, kept=False)
-
-
-async def test_of_many_that_claim_at_once_one_is_first(stores: StoreRig) -> None:
-    claims = [stores.store.claim(claim_of(f"t{number}")) for number in range(10)]
-    holders = await asyncio.gather(*claims)
-    assert [holder.is_new for holder in holders].count(True) == 1
-    assert len({holder.id for holder in holders}) == 1
-
-
-async def test_a_claim_is_given_back_unless_its_task_is_kept_after_all(stores: StoreRig) -> None:
-    await stores.store.claim(claim_of("a"))
-    await stores.store.drop_claim("key", 2)
-    assert not (await stores.store.claim(claim_of("b"))).is_new
-    await stores.store.drop_claim("key", 1)
-    assert (await stores.store.claim(claim_of("b", run=5))).is_new
-    await stores.store.keep_claim("key", 5)
-    await stores.store.drop_claim("key", 5)
-    assert (await stores.store.claim(claim_of("c"))).id == "b"
 
 
 async def test_finished_runs_are_exported_with_their_attempts_and_forgotten(

@@ -12,7 +12,8 @@ from webhook_runner.engine.duplicates import Duplicate
 from webhook_runner.engine.intake import Answer
 from webhook_runner.errors import BrokerUnavailableError, ConflictError, InvalidTaskError
 from webhook_runner.task.event import TaskDropped
-from webhook_runner.task.model import Envelope
+from webhook_runner.task.model import Envelope, Message, Task
+from webhook_runner.task.progress import progress_headers
 
 MEMORY = "sqlite::memory:"
 
@@ -198,3 +199,22 @@ class TestByMessage:
         ((_, sent),) = after.dispatcher.sent
         assert sent.task.id == "made-1"
         assert await states(after) == [("made-1", "succeeded")]
+
+
+class TestBeforeARequest:
+    async def test_a_copy_that_another_daemon_has_begun_is_not_sent(
+        self, start: StartWorld
+    ) -> None:
+        world = await start(store=MEMORY)
+        other = await start(store=world.store)
+        world.dispatcher.will(Hang())
+        task = Task("t1", "default", "/x", body(id="t1"))
+        now = world.clock.now()
+        copy = Envelope(task, now, now, run=7, gen=1, dedup=True)
+        for each in (world, other):
+            each.broker.submit_copy("default", Message(task.source, progress_headers(copy)))
+            await each.settle()
+        assert (len(world.dispatcher.sent), other.dispatcher.sent) == (1, [])
+        assert other.observer.last(TaskDropped).reason == "begun_elsewhere"
+        assert other.is_idle()
+        assert await states(other) == [("t1", "running")]

@@ -1,14 +1,17 @@
 """Servers in containers, for machines with a Docker engine and none of their own."""
 
+import time
 from collections.abc import Callable
 
+import psycopg
 from testcontainers.core.container import DockerContainer
-from testcontainers.core.waiting_utils import wait_for_logs
 
 from tests.parts.node_setup import wait_until
 
 _IMAGE = "rabbitmq:4"
 _POSTGRESQL = "postgres:17"
+_START_SECONDS = 90.0
+_PROBE_SECONDS = 0.1
 
 
 def start_rabbitmq() -> tuple[str, Callable[[], None]]:
@@ -25,6 +28,20 @@ def start_postgresql() -> tuple[str, Callable[[], None]]:
     container = DockerContainer(_POSTGRESQL).with_exposed_ports(5432)
     container.with_env("POSTGRES_HOST_AUTH_METHOD", "trust").start()
     host, port = container.get_container_host_ip(), int(container.get_exposed_port(5432))
-    # It is started twice; on the way to the second start it listens on no port.
-    wait_for_logs(container, "ready to accept connections.*ready to accept connections", 90)
-    return f"postgresql://postgres@{host}:{port}/postgres", container.stop
+    url = f"postgresql://postgres@{host}:{port}/postgres"
+    _wait_until_it_answers(url)
+    return url, container.stop
+
+
+def _wait_until_it_answers(url: str) -> None:
+    """Ask until there is an answer: it starts twice, and listens on its port the second time."""
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            psycopg.connect(url, connect_timeout=2).close()
+        except psycopg.OperationalError as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError(str(error)) from error
+            time.sleep(_PROBE_SECONDS)
+        else:
+            return

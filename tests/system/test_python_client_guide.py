@@ -10,12 +10,13 @@ import pytest
 
 from tests.parts.daemon import ROOT
 from tests.parts.embedded import EmbeddedSite
-from tests.parts.receiver import Receiver
+from tests.parts.receiver import Answer, Receiver
+from webhook_runner.client import Client
 
 pytestmark = pytest.mark.system
 
 GUIDE = (ROOT / "docs/guide/python-client.md").read_text()
-FIRST, AWAITED, MANY, FAILING = re.findall(
+FIRST, AWAITED, MANY, FAILING, LOOKING, STEERING, LETTERS = re.findall(
     r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL
 )
 
@@ -72,6 +73,34 @@ def test_where_no_daemon_is_the_task_is_kept(site: EmbeddedSite) -> None:
     assert shown(FAILING, site) == "1 to send later\n"
 
 
+def test_a_task_is_watched_and_waited_for(site: EmbeddedSite) -> None:
+    *watched, ended = shown(LOOKING, site).splitlines()
+    assert watched[-1].endswith("succeeded")
+    assert ended == "succeeded 200 ['responded']"
+
+
+def test_tasks_and_queues_are_steered(site: EmbeddedSite) -> None:
+    assert shown(STEERING, site).splitlines() == [
+        "cancelled",
+        "cancelled",
+        "not cancelled",
+        "('concurrency', 'rate')",
+        "[('default', 0, False)]",
+    ]
+    site.receiver.wait_for(1, "/hello")
+
+
+def test_letters_are_looked_at_replayed_and_dropped(site: EmbeddedSite) -> None:
+    site.receiver.script("/broken", [Answer(500)])
+    with Client(site.api) as client:
+        client.send("/broken", id="broken", max_retries=0)
+        assert client.wait("broken", 10).state == "failed"
+    listed, letter, count, dropped = shown(LETTERS, site).splitlines()
+    assert listed == "['broken']"
+    assert letter
+    assert (count, dropped) == ("1", "0 dropped")
+
+
 def test_the_example_shows_what_it_says(site: EmbeddedSite) -> None:
     printed = python("-m", "examples.send_with_client", site.api, site.receiver.url)
     first, second, refused, batch = printed.splitlines()
@@ -82,3 +111,19 @@ def test_the_example_shows_what_it_says(site: EmbeddedSite) -> None:
     site.receiver.wait_for(11)
     (invoice,) = site.receiver.received("/invoice")
     assert invoice.body == b'{"amount": 10.00}'
+
+
+def test_the_example_of_steering_shows_what_it_says(site: EmbeddedSite) -> None:
+    printed = python("-m", "examples.ask_and_cancel", site.api, site.receiver.url)
+    assert printed.splitlines() == [
+        "later: scheduled",
+        "later: cancelled",
+        "hello: succeeded",
+        "hello: attempt 1 met responded 200",
+        *(line for line in printed.splitlines() if line.startswith("hello: not cancelled, ")),
+        "hello: succeeded again, as another run: True",
+        "default: changed concurrency",
+        "default: changed nothing",
+    ]
+    assert len(site.receiver.received("/hello")) == 2
+    assert site.receiver.received("/later") == []

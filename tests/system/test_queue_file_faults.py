@@ -301,7 +301,7 @@ def test_what_the_guide_tells_to_type_works_beside_a_daemon(
         found = [database.execute(line).fetchall() for line in queries.splitlines()]
         database.close()
         assert found[0] == [("default", 0, 100)]
-        assert len(found[4]) == 10
+        assert len(found[5]) == 10
         intake.daemon.kill()
         (tmp_path / "queue.db-wal").unlink()
         (tmp_path / "backup.db").rename(tmp_path / "queue.db")

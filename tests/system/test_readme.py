@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,3 +186,34 @@ def test_a_task_of_the_command_line_arrives(place: Place, receiver: Receiver) ->
         (request,) = receiver.wait_for(1, timeout=30)
         assert request.header("Webhook-Runner-Task-Id") == sent.stdout.strip()
         assert (request.method, request.path, request.query) == ("GET", "/", "order=8")
+
+
+@pytest.mark.skipif(USUAL_PATH.exists(), reason=f"{USUAL_PATH} would be read")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_a_task_is_looked_at_and_cancelled_and_a_queue_steered(tmp_path: Path) -> None:
+    listen = f"127.0.0.1:{free_port()}"
+    nothing = dict.fromkeys(("TASKQUEUE_CONFIG_FILE", "STATE_DIRECTORY", "XDG_STATE_HOME"), "")
+    environment = {**nothing, "HOME": str(tmp_path), "WEBHOOK_RUNNER_API__LISTEN": listen}
+    lines = block("Asking and steering", "sh", "DELETE").replace(API, listen).splitlines()
+    with Daemon("", environment=environment) as daemon:
+        daemon.ready()
+        kept, known, cancelled, paused, changed, resumed = map(curl, lines)
+        assert kept == {"id": "order-7", "queue": "default"}
+        assert (known["state"], known["attempt"]) == ("scheduled", 0)
+        assert cancelled == {"id": "order-7", "state": "cancelled"}
+        assert (paused["paused"], resumed["paused"]) == (True, False)
+        assert changed["limits"]["concurrency"] == 5
+        assert set(changed["changed"]) == {"concurrency", "rate"}
+        daemon.wait_for_event("queue.changed", paused=True)
+
+
+def curl(line: str) -> Any:
+    """Run a line of the README and return what was answered."""
+    said = subprocess.run(
+        ["sh", "-c", f"{line} --silent --show-error --noproxy '*'"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    return json.loads(said.stdout)

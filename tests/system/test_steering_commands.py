@@ -82,6 +82,16 @@ def test_a_watched_task_that_fails_is_exit_1(asked: Asked) -> None:
     assert "failed" in asked.run("watch", "watched", code=1)
 
 
+def test_what_has_ended_is_exported_with_its_attempts(asked: Asked) -> None:
+    asked.client.send("/told", id="told")
+    assert asked.client.wait("told", 10).succeeded
+    lines = [json.loads(each) for each in asked.run("export").splitlines()]
+    (told,) = [each for each in lines if each["id"] == "told"]
+    assert json.loads(told["source"]) == {"url": "/told", "id": "told"}
+    assert [each["status"] for each in told["attempts"]] == [200]
+    assert asked.run("export", "--older", "1h") == ""
+
+
 def test_tasks_are_hurried_and_cancelled(asked: Asked) -> None:
     later = [Task(url=f"/later/{name}", id=name, countdown=3600) for name in ("a", "b", "c", "d")]
     asked.client.send_many(later)

@@ -1,5 +1,6 @@
 """The daemon and a broker that speaks TLS: trust, client certificates, a password in a file."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from tests.parts.node import RabbitNode
 from tests.parts.receiver import Receiver
 from tests.parts.scene import Scene
 from tests.parts.tls import Tls, TlsFiles
+from webhook_runner.broker.amqp.probe import Probe
+from webhook_runner.settings import BrokerSettings
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
 
@@ -66,6 +69,21 @@ def assert_works(scene: Scene) -> None:
 def test_a_trusted_broker_is_used_over_tls(scene: Scene) -> None:
     scene.broker_lines = client(scene.node)
     assert_works(scene)
+
+
+async def test_the_end_of_its_certificate_is_known(scene: Scene) -> None:
+    own = files(scene.node)
+    settings = BrokerSettings(
+        ca_file=str(own.authority),
+        cert_file=str(own.client_certificate),
+        key_file=str(own.client_key),
+    )
+    probe = await Probe.open(scene.url, settings)
+    try:
+        assert probe.is_encrypted
+        assert await probe.certificate_ends() > time.time()
+    finally:
+        await probe.close()
 
 
 def test_the_client_certificate_is_the_user(scene: Scene) -> None:

@@ -20,9 +20,14 @@ EXAMPLES = """Examples:
 
   webhook-runner send http://localhost:8000/hello --in 20s
 
+  webhook-runner queues
+
+  webhook-runner tasks list --state failed --since 1h
+
 Exit codes: 0 done, 1 error, 2 usage or configuration, 3 not found,
-4 another daemon has the queue file, 69 no broker (or lost it), 74 queue file unusable,
-78 broker objects missing or wrong"""
+4 conflict: the task has ended, or another daemon has the queue file,
+69 no daemon or no broker, 74 queue file unusable, 78 broker objects missing
+or wrong"""
 
 app = typer.Typer(
     cls=Commands,

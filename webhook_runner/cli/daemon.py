@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from webhook_runner.cli.call import Call
 from webhook_runner.cli.report import CommandError, Exit
@@ -39,8 +40,9 @@ def daemon(call: Call, timeout: float = 0.0) -> Iterator[Client]:
         CommandError: for every error of the client, with a hint and an exit code.
 
     """
+    url, token = (call.api, None) if call.api else _here(call)
     try:
-        client = Client(call.api or _listening(call), token=_token(call), timeout=timeout)
+        client = Client(url, token=_given_token(call) or token, timeout=timeout)
     except ValueError as error:
         raise CommandError(str(error), code=Exit.USAGE) from error
     with client:
@@ -70,14 +72,22 @@ def address(url: str, listen: str) -> str:
     return url
 
 
-def _listening(call: Call) -> str:
+def _here(call: Call) -> tuple[str, str | None]:
+    """Return where the daemon of the configuration listens, and a token that its file tells.
+
+    The strongest one that this user may read is taken; a token known by its hash is no help.
+    """
     api = loader.load(call.config, os.environ).settings.api
-    return address(api.url, api.listen)
+    files = sorted((each.role != "full", each.file) for each in api.tokens if each.file)
+    for _, file in files:
+        with suppress(OSError, ValueError):
+            return address(api.url, api.listen), Path(file).read_text("utf-8").strip()
+    return address(api.url, api.listen), None
 
 
-def _token(call: Call) -> str | None:
+def _given_token(call: Call) -> str | None:
     if call.token_file is None:
-        return call.token or None
+        return call.token
     try:
         return call.token_file.read_text("utf-8").strip()
     except (OSError, ValueError) as error:

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Look at invalid messages, mend them.",
     ),
     "token": ("webhook_runner.cli.token", "Make a token for the HTTP API."),
+    "export": ("webhook_runner.cli.export", "Write tasks that have ended as JSON lines."),
     "doctor": ("webhook_runner.cli.doctor", "Look for what keeps it from working."),
     "salvage": ("webhook_runner.cli.salvage", "Save what can be read of a damaged queue file."),
     "simulate": ("webhook_runner.cli.simulate", "Show when a failing task would be retried."),

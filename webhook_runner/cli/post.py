@@ -1,12 +1,11 @@
-"""Messages for the HTTP API of a daemon: where it listens, and what its answers mean here."""
+"""Messages for the HTTP API of a daemon, and what its answers mean here."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import msgspec
 
 from webhook_runner.cli.call import Call
-from webhook_runner.cli.daemon import address, daemon, meaning
+from webhook_runner.cli.daemon import daemon, meaning
 from webhook_runner.cli.report import CommandError, Exit
 from webhook_runner.client import (
     Accepted,
@@ -16,7 +15,6 @@ from webhook_runner.client import (
     ServiceUnavailableError,
     UnexpectedAnswerError,
 )
-from webhook_runner.settings import Settings
 
 _MOST_TOLD = 10
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -26,29 +24,19 @@ Verbatim = tuple[str, bytes]
 """The id of a task, and its message as it was written."""
 
 
-def daemon_url(settings: Settings) -> str:
-    """Return where a daemon with these settings has its HTTP API, seen from this machine.
-
-    Raises:
-        CommandError: it has none, or not always at the same place.
-
-    """
-    return address(settings.api.url, settings.api.listen)
-
-
 def post(
-    call: Call, url: str, messages: Sequence[Verbatim], queue: str | None
+    call: Call, messages: Sequence[Verbatim], queue: str | None
 ) -> tuple[list[Accepted], CommandError | None]:
     """Send the messages once; return those that were taken, and why the others were not.
 
     ``queue`` is for messages that name none; without it the daemon's ``default_queue`` is.
 
     Raises:
-        CommandError: ``url`` is no address, or there is no token where one is named.
+        CommandError: nobody knows where the daemon is, or there is no token where one is named.
 
     """
     trouble: ClientError | None = None
-    with daemon(replace(call, api=url)) as client:
+    with daemon(call) as client:
         try:
             results = client.send_many([_message(each, queue) for each in messages])
         except (ServiceUnavailableError, NotAllowedError, UnexpectedAnswerError) as error:

@@ -15,7 +15,7 @@ from webhook_runner.cli import wish
 from webhook_runner.cli.call import Call, asks
 from webhook_runner.cli.message import header_table, instant, message, messages, raw_json, read
 from webhook_runner.cli.option import seconds
-from webhook_runner.cli.post import daemon_url, post
+from webhook_runner.cli.post import post
 from webhook_runner.cli.report import (
     HELP,
     NOTHING_SENT,
@@ -102,7 +102,7 @@ def _send_all(
     if settings is not None and not settings.queue_file:
         asyncio.run(_send(settings, postings, call.output))
         return
-    _post(call, call.api or daemon_url(settings or Settings()), postings, queue)
+    _post(call, postings, queue)
 
 
 def _bodies(source: str | None, fields: dict[str, object]) -> Sequence[bytes]:
@@ -185,8 +185,8 @@ async def _send(settings: Settings, postings: Sequence[Posting], output: Output)
         _tell(sent, postings, output)
 
 
-def _post(call: Call, url: str, postings: Sequence[Posting], queue: str | None) -> None:
-    sent, error = post(call, url, [(each.id, each.body) for each in postings], queue)
+def _post(call: Call, postings: Sequence[Posting], queue: str | None) -> None:
+    sent, error = post(call, [(each.id, each.body) for each in postings], queue)
     _tell([Posting(each.queue, each.id, b"") for each in sent], postings, call.output)
     if error is not None:
         raise error

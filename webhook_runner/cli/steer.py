@@ -37,7 +37,7 @@ def cancel(
         bool, typer.Option("--force", help="Also a task that the store does not know.")
     ] = False,
 ) -> None:
-    """Cancel tasks that have not ended; a running attempt is not cut off."""
+    """Cancel tasks that have not ended; what runs is cut off as cancel_running says."""
     ids = list(_ids(task_ids))
     if len(ids) == 1 and task_ids != ["-"]:
         _cancel_one(call, ids[0], force=force)

@@ -41,7 +41,10 @@ class Duplicates:
         self._store = store
         self.redeliveries = Redeliveries(store, clock)
         self._clock = clock
-        self._knows = store.state().kind != "none"
+        kind = store.state().kind
+        self._knows = kind != "none"
+        # A SQLite store is one daemon's own, whose table of what is in flight knows equal copies.
+        self._shared = kind != "sqlite"
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # -- tasks by request
@@ -69,7 +72,7 @@ class Duplicates:
                 await stack.enter_async_context(self._locks.setdefault(key, asyncio.Lock()))
             answer = await self._all_claimed(envelope, claims)
             yield answer
-            if isinstance(answer, Envelope) and answer.dedup:
+            if isinstance(answer, Envelope):
                 for claim in claims:
                     with suppress(StoreUnavailableError):  # who comes again finds its record
                         await self._store.keep_claim(claim.key, answer.run)
@@ -85,7 +88,7 @@ class Duplicates:
                 continue
             if holder.is_new:
                 made.append(claim)
-                envelope = replace(envelope, dedup=True)
+                envelope = replace(envelope, dedup=envelope.dedup or self._shared)
                 continue
             answer = await self._taken(envelope, claim, holder)
             if not isinstance(answer, Envelope):
@@ -122,7 +125,9 @@ class Duplicates:
         holder = await self._ask_long(self._claim(envelope, queue, key)) if key else None
         if holder is None:
             return envelope, None
-        if holder.is_new or (holder.id, holder.run) == (envelope.task.id, envelope.run):
+        if holder.is_new:
+            return replace(envelope, dedup=self._shared), None
+        if (holder.id, holder.run) == (envelope.task.id, envelope.run):
             return replace(envelope, dedup=True), None
         same = holder.fingerprint == envelope.task.fingerprint
         if not same and key == _by_id(envelope):

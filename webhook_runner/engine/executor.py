@@ -139,7 +139,7 @@ class Executor:
         if not isinstance(admission, Proceed):
             return envelope, admission
         if not await self._duplicates.may_begin(envelope):
-            return envelope, Drop("superfluous")
+            return envelope, Drop("begun_elsewhere")
         if self.revocations.of(envelope, delivery.message) is not None:
             return envelope, Release()  # it comes again, if it is not settled as cancelled
         passage.used = True

@@ -31,6 +31,8 @@ READERS = 2
 QUESTION_SECONDS = 35.0
 DAY = 86_400.0
 SWEEP_SECONDS = 60.0
+# What is quick is done in the event loop: seldom.
+QUICK_SWEEP_SECONDS = 3600.0
 SWEEP_PAUSE = 0.1
 SWEEP_RUNS = 500
 EXPORT_RUNS = 200
@@ -44,6 +46,7 @@ class RecordStore:
     ) -> None:
         self._database = database
         self._retention = settings.retention_days * DAY
+        self._sweep_seconds = SWEEP_SECONDS if database.threaded else QUICK_SWEEP_SECONDS
         self._clock = clock
         waits = settings.on_failure == "strict"
         self._ledger = Ledger(database, clock, observer, waits=waits, payloads=settings.payloads)
@@ -156,7 +159,7 @@ class RecordStore:
     async def _sweep_on(self) -> None:
         """Forget what is older than it is to be kept, a little at a time."""
         while True:
-            await self._clock.sleep(SWEEP_SECONDS)
+            await self._clock.sleep(self._sweep_seconds)
             try:
                 while await self._sweep(self._clock.now() - self._retention):
                     await self._clock.sleep(SWEEP_PAUSE)

@@ -113,7 +113,8 @@ class Envelope(Struct, frozen=True):
         due_at: epoch seconds; never dispatched earlier.
         named: the id came with the message, so a redelivery will carry the same one.
         again: its line began with a redelivered message of a publisher.
-        dedup: no other of its kind is run, so that each attempt is claimed before its request.
+        dedup: it must not be run twice, and a copy like it may be in another daemon or be left by
+            a crash: each attempt is claimed in the store before its request.
         doubtful: an earlier request of this attempt may have reached the endpoint.
         deaths: deliveries of this copy that ended without an outcome, where the broker
             does not count them (classic queues).

@@ -293,6 +293,25 @@ def test_the_token_comes_from_a_file_or_the_environment(
     assert run("queues", "--token-file", str(tmp_path / "none")).exit_code == 2
 
 
+def test_who_may_read_the_file_of_a_token_needs_to_name_none(
+    run: Run, api: SteeringApi, tmp_path: Path
+) -> None:
+    api.on("GET", "queues", page())
+    (tmp_path / "looks").write_text("of-the-board")
+    (tmp_path / "does").write_text("of-the-operator\n")
+    tokens = "".join(
+        f"[[api.tokens]]\nname = '{name}'\nrole = '{role}'\nfile = '{tmp_path / name}'\n"
+        for name, role in (("looks", "read"), ("does", "full"))
+    )
+    listen = f'[api]\nlisten = "127.0.0.1:{api.receiver.port}"\n'
+    assert run("queues", config_text=listen + tokens).exit_code == 0
+    run("queues", "--url", api.url)
+    assert [each.header("Authorization") for each in api.requests] == [
+        "Bearer of-the-operator",
+        None,
+    ]
+
+
 @pytest.mark.parametrize(
     ("status", "code", "hint"),
     [

@@ -238,11 +238,11 @@ async def test_finished_runs_and_claims_that_are_over_are_forgotten() -> None:
     clock = FakeClock(NOW)
     async with open_store("sqlite::memory:", clock, retention_days=1) as rig:
         rig.store.record(change(SUCCEEDED, "old", at=NOW))
-        rig.store.record(change(SUCCEEDED, "young", at=NOW + 3600))
+        rig.store.record(change(SUCCEEDED, "young", at=NOW + 7200))
         rig.store.record(change(TaskState.SCHEDULED, "waiting", at=NOW))
         await rig.store.claim(Claim("k", "t", 1, b"", NOW, NOW + 10))
         await settle()
-        await clock.advance(86_400 + 60)
+        await clock.advance(86_400 + 3600)
         assert await ids(rig) == {"young", "waiting"}
         database = rig.store._database._database  # type: ignore[attr-defined]
         assert database.execute("SELECT count(*) FROM wr_claim").fetchone() == (0,)

@@ -12,14 +12,9 @@ from psycopg import Connection
 from webhook_runner.errors import StoreError
 from webhook_runner.store.cursor import cursor_after
 from webhook_runner.store.database import UNUSABLE, TroubleError
+from webhook_runner.store.postgresql.asking import answers
 from webhook_runner.store.postgresql.place import check, connect, name_of, prepare
-from webhook_runner.store.postgresql.writing import (
-    REFUSED,
-    answer,
-    attempt_of,
-    put,
-    singly,
-)
+from webhook_runner.store.postgresql.writing import REFUSED, attempt_of, put, put_singly
 from webhook_runner.store.sql import (
     ATTEMPTS,
     COUNTS,
@@ -93,9 +88,10 @@ class Server:
         with self._writing() as connection:
             try:
                 _put_through_deadlocks(connection, work)
+                refused: tuple[str, ...] = ()
             except REFUSED:
-                return singly(connection, work)
-            return Written([answer(connection, ask) for ask in work.asks])
+                refused = put_singly(connection, work)
+            return Written(answers(connection, work.asks) if work.asks else [], refused)
 
     def probe(self) -> None:
         with self._writing() as connection, connection.transaction(force_rollback=True):

@@ -9,8 +9,8 @@ from msgspec import Struct
 from psycopg import Connection
 
 from webhook_runner.store.sql import COLUMNS, ON_CONFLICT, ROLLBACK_CONFLICT
-from webhook_runner.store.work import Answer, KeepClaim, Work, Written, cleaned
-from webhook_runner.task.record import Attempt, Claim, Holder, RollbackEnded, TaskRecord
+from webhook_runner.store.work import DropClaim, KeepClaim, Work
+from webhook_runner.task.record import Attempt, RollbackEnded, TaskRecord
 
 REFUSED = (
     psycopg.DataError,
@@ -25,7 +25,6 @@ REFUSED = (
 MOST_BYTES = 16_777_216
 """Of messages in one statement."""
 
-_CLAIM_TRIES = 5
 _BYTES = {"fingerprint", "metadata", "source", "progress", "body"}
 _TYPES = {
     **dict.fromkeys(("run", "seq", "attempt", "last_status", "max_retries", "status"), "bigint"),
@@ -61,15 +60,11 @@ _ATTEMPTS = _insert(
 _ROLLBACKS = _insert("rollbacks", "wr_rollback", RollbackEnded.__struct_fields__, ROLLBACK_CONFLICT)
 _GIVEN = "WITH given AS MATERIALIZED (SELECT %s::json AS d)"
 _BATCH = f"{_GIVEN}, attempts AS ({_ATTEMPTS}), rollbacks AS ({_ROLLBACKS}) {_TASKS}"
-_ADVANCE = f"{_GIVEN} {_TASKS}"
-_KEEP = "UPDATE wr_claim SET kept = true WHERE key = %s AND run = %s"
-_DROP = "DELETE FROM wr_claim WHERE key = %s AND run = %s AND NOT kept"
-_CLAIM = """
-INSERT INTO wr_claim AS c VALUES (%s, %s, %s, %s, %s, false) ON CONFLICT (key) DO UPDATE
-SET id = excluded.id, run = excluded.run, fingerprint = excluded.fingerprint,
-  until = excluded.until, kept = false
-WHERE c.until <= %s"""
-_HOLDER = "SELECT id, run, fingerprint, kept FROM wr_claim WHERE key = %s"
+_ADVANCE = f"{_GIVEN} {_TASKS} RETURNING id, run"
+_CLAIMS = "json_to_recordset(%s::json) AS x (key text, run bigint)"
+_OF_CLAIM = "WHERE c.key = x.key AND c.run = x.run"
+_KEEP = f"UPDATE wr_claim c SET kept = true FROM {_CLAIMS} {_OF_CLAIM}"
+_DROP = f"DELETE FROM wr_claim c USING {_CLAIMS} {_OF_CLAIM} AND NOT kept"
 _HEADERS = msgspec.json.Decoder(dict[str, str])
 
 
@@ -103,50 +98,32 @@ def put(connection: Connection, work: Work) -> None:
         if rows or attempts or rollbacks:
             connection.execute(_BATCH, (msgspec.json.encode(given).decode(),))
         attempts, rollbacks = [], []
-    for each in work.claims:
-        connection.execute(_KEEP if isinstance(each, KeepClaim) else _DROP, (each.key, each.run))
+    for statement, kind in ((_KEEP, KeepClaim), (_DROP, DropClaim)):
+        if claims := [each for each in work.claims if isinstance(each, kind)]:
+            connection.execute(statement, (msgspec.json.encode(claims).decode(),))
 
 
-def answer(connection: Connection, ask: TaskRecord | Claim) -> Answer:
-    """Write one thing and say what came of it; ValueError for what cannot be stored."""
-    try:
-        ask = cleaned(ask)
-        if isinstance(ask, Claim):
-            return _claim(connection, ask)
-        given = msgspec.json.encode({"tasks": [ask]}).decode()
-        return connection.execute(_ADVANCE, (given,)).rowcount > 0
-    except REFUSED as error:
-        return ValueError(f"the store does not take it: {error}")
+def advance(connection: Connection, rows: list[TaskRecord]) -> set[tuple[str, int]]:
+    """Write rows, each of a run of its own, and return which of them were changes."""
+    given = msgspec.json.encode({"tasks": rows}).decode()
+    return set(connection.execute(_ADVANCE, (given,)).fetchall())
 
 
-def singly(connection: Connection, work: Work) -> Written:
-    """Write what can be written, each by itself."""
+def put_singly(connection: Connection, work: Work) -> tuple[str, ...]:
+    """Write what can be written, each by itself; return what is refused, and why."""
     refused = []
     for single in work.singles():
         try:
             put(connection, single)
         except REFUSED as error:
             refused.append(f"the store does not take an entry of {single.name()}: {error}")
-    return Written([answer(connection, ask) for ask in work.asks], tuple(refused))
+    return tuple(refused)
 
 
 def attempt_of(row: tuple[Any, ...]) -> Attempt:
     values = list(row)
     values[-3] = _HEADERS.decode(values[-3])
     return Attempt(*values)
-
-
-def _claim(connection: Connection, ask: Claim) -> Holder:
-    values = (ask.key, ask.id, ask.run, ask.fingerprint, ask.until, ask.at)
-    for _ in range(_CLAIM_TRIES):
-        is_new = connection.execute(_CLAIM, values).rowcount > 0
-        if is_new:
-            return Holder(ask.id, ask.run, ask.fingerprint, is_new=True, kept=False)
-        # Who has it may give it back between the two statements.
-        if found := connection.execute(_HOLDER, (ask.key,)).fetchone():
-            name, run, fingerprint, kept = found
-            return Holder(name, run, fingerprint, is_new=False, kept=kept)
-    raise psycopg.OperationalError(f"the claim of {ask.key} was made and given back too often")
 
 
 def _portions(rows: list[TaskRecord]) -> Iterator[list[TaskRecord]]:
