@@ -46,7 +46,7 @@ concurrency = 50
 timeout = 600
 [queues.busy]
 concurrency = 20
-rate = "100/s"
+rate = "20/s"
 """
 KINDS: dict[str, dict[str, object]] = {
     "delayed": {"queue": "busy", "url": "/delayed", "countdown": DELAY_SECONDS},
