@@ -166,11 +166,13 @@ class Queues:
         Returns how many attempts were cut off. They go back to the broker, uncharged.
         """
         consumers = [*self._consumers.values(), *self._retired]
-        finished = asyncio.gather(*(_wind_down(consumer) for consumer in consumers))
+        winding = [asyncio.ensure_future(_wind_down(consumer)) for consumer in consumers]
+        finished = asyncio.gather(*winding, return_exceptions=True)
         late = asyncio.ensure_future(deadline.wait())
         await asyncio.wait((finished, late), return_when=asyncio.FIRST_COMPLETED)
         late.cancel()
         finished.cancel()
+        await asyncio.gather(*winding, return_exceptions=True)
         return sum(await asyncio.gather(*(consumer.interrupt() for consumer in consumers)))
 
     def _add(self, name: str, queue: QueueSettings, base_url: str) -> QueueConsumer:

@@ -122,7 +122,8 @@ def _read(limits: Mapping[str, Any]) -> dict[str, Any]:
         read = QueueSettings.model_validate(dict(limits))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        raise _bad(str(first["loc"][0]), first["msg"]) from None
+        text = first["msg"].removeprefix("Value error, ")
+        raise _bad(str(first["loc"][0]), text) from None
     return {key: getattr(read, key) for key in limits}
 
 
