@@ -46,7 +46,7 @@ concurrency = 50
 timeout = 600
 [queues.busy]
 concurrency = 20
-rate = "100/s"
+rate = "20/s"
 """
 KINDS: dict[str, dict[str, object]] = {
     "delayed": {"queue": "busy", "url": "/delayed", "countdown": DELAY_SECONDS},
@@ -202,14 +202,11 @@ def _verdict(told: dict[str, Told], receiver: Receiver, ended: dict[str, str]) -
     ]
     unsent = [n for n, each in told.items() if each.word == "succeeded" and n not in arrived]
     repeated = sum(len(each) > 1 for each in arrived.values())
-    print(
-        f"answers: {dict(words)}; requests: {len(receiver.requests)}, of one task twice: {repeated}"
-    )
+    count = len(receiver.requests)
+    print(f"answers: {dict(words)}; requests: {count}, of one task twice: {repeated}")
     print(f"requests after the answer, by the answer: {dict(late)}; cut: {len(receiver.aborted)}")
-    print(
-        f"in the end: {dict(Counter(ended.values()))}; "
-        f"not as told: {len(false_ends)} {false_ends[:3]}"
-    )
+    states = dict(Counter(ended.values()))
+    print(f"in the end: {states}; not as told: {len(false_ends)} {false_ends[:3]}")
     good = not (late["cancelled"] or late["succeeded"] or false_ends or unsent)
     print("PASS: every answer was true" if good else "FAIL: an answer was not true")
     return 0 if good else 1

@@ -33,10 +33,12 @@ async def test_what_waits_is_cancelled_at_once_and_dropped_when_it_surfaces(
     await accept(world, countdown=3600)
     assert await world.control.tasks.cancel("t") is CancelState.CANCELLED
     assert await state_of(world) is TaskState.CANCELLED
+    assert len(world.observer.all(TaskCancelled)) == 1
     await world.at(3601)
     assert world.is_idle()
     assert not world.dispatcher.sent
-    assert world.observer.all(TaskCancelled)
+    assert len(world.observer.all(TaskCancelled)) == 1  # it was told already
+    assert [drop.reason for drop in world.observer.all(TaskDropped)] == ["cancelled"]
     assert not world.broker.dead
     assert await state_of(world) is TaskState.CANCELLED
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -75,6 +76,7 @@ def test_a_task_is_sent_watched_shown_and_replayed(asked: Asked) -> None:
     assert "fine runs anew in queue default" in asked.run("replay", "fine")
     asked.receiver.wait_for(2, "/fine")
     asked.run("status", "nobody", code=3)
+    asked.run("watch", "nobody", code=3)
 
 
 def test_a_watched_task_that_fails_is_exit_1(asked: Asked) -> None:
@@ -173,8 +175,10 @@ def test_what_happens_is_followed(asked: Asked) -> None:
         while told.empty():
             asked.client.wait(asked.client.send("/fine").id, 10)
         assert json.loads(told.get())["event"].startswith("task.")
+        tail.send_signal(signal.SIGINT)
+        assert tail.wait(10) == 0
     finally:
-        tail.terminate()
+        tail.kill()
         tail.wait(10)
         reading.join()
         tail.stdout.close()

@@ -16,7 +16,14 @@ from webhook_runner.cli.letters import Wanted
 from webhook_runner.cli.message import raw_json
 from webhook_runner.cli.option import UtcOption, YesOption
 from webhook_runner.cli.report import CommandError, Exit
-from webhook_runner.cli.shown import moment, show_json, show_line, show_pairs, show_table
+from webhook_runner.cli.shown import (
+    moment,
+    note_limit,
+    show_json,
+    show_line,
+    show_pairs,
+    show_table,
+)
 from webhook_runner.client import Client, LetterInfo, Letters, ReplayTotal
 from webhook_runner.client.letters import Replayed
 
@@ -67,12 +74,14 @@ def list_letters(
     by_reason: Annotated[
         bool, typer.Option("--group", help="Count them by reason instead.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 for all.")] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="List so many; 0 for all.")] = 100,
     utc: UtcOption = False,
 ) -> None:
     """List what was put aside, oldest first."""
     with daemon(call) as client:
-        found = list(_letters(ctx, client, queue, wanted).list(limit or None))
+        most = None if by_reason else limit or None
+        found = list(_letters(ctx, client, queue, wanted).list(most))
+    note_limit(len(found), most)
     if by_reason:
         _show_groups(call, found, utc=utc)
     elif call.as_json:
@@ -84,9 +93,9 @@ def list_letters(
 
 def _row(letter: LetterInfo, *, utc: bool) -> tuple[object, ...]:
     at = moment(letter.at, utc=utc)
+    what = f"{letter.field}: {letter.explanation}" if letter.field else letter.url
     last = letter.last_error or letter.last_status
-    what = letter.explanation or letter.url
-    what = f"{letter.field}: {what}" if letter.field else what
+    what = what or letter.explanation
     return (letter.letter, at, letter.id, letter.reason, last, letter.attempts, what)
 
 
@@ -134,7 +143,9 @@ def show(
     show_pairs(pairs)
     for title, value in (("summary", found.summary), ("message", found.message)):
         if value is not None:
-            text = value if isinstance(value, str) else json.dumps(value, indent=2)
+            text = (
+                value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+            )
             typer.echo(f"\n{title}:\n{text}")
 
 

@@ -45,7 +45,13 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-_HEAVY = ("httpx2", "rich.progress", "webhook_runner.config.loader")
+_HEAVY = (
+    "httpx2",
+    "rich.progress",
+    "webhook_runner.cli.sending",
+    "webhook_runner.config.loader",
+    "webhook_runner.process.compose",
+)
 """What commands import that their help does not need."""
 
 

@@ -7,7 +7,7 @@ import typer
 
 from webhook_runner.cli.option import ConfigOption
 from webhook_runner.cli.report import HELP
-from webhook_runner.config.loader import load
+from webhook_runner.config import loader
 from webhook_runner.process import compose
 
 EXAMPLES = """Examples:
@@ -38,4 +38,6 @@ def serve(
     Without a configuration file it keeps tasks in a file of its own, and says how to hand one in.
     """
     overrides = {"log.level": log_level, "log.format": log_format}
-    raise typer.Exit(compose.serve(lambda: load(config, os.environ, overrides, to_serve=True)))
+    raise typer.Exit(
+        compose.serve(lambda: loader.load(config, os.environ, overrides, to_serve=True))
+    )

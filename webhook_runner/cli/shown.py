@@ -88,6 +88,12 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
         typer.echo("  ".join(cells).rstrip())
 
 
+def note_limit(found: int, limit: int | None) -> None:
+    """Say on standard error that there may be more than was listed."""
+    if found == limit:
+        typer.echo(f"note: --limit {limit} is reached; --limit 0 lists all", err=True)
+
+
 def show_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Print names and values below each other, those that are not empty."""
     known = [(name, cell(value)) for name, value in pairs]

@@ -37,7 +37,10 @@ def cancel(
         bool, typer.Option("--force", help="Also a task that the store does not know.")
     ] = False,
 ) -> None:
-    """Cancel tasks that have not ended; what runs is cut off as cancel_running says."""
+    """Cancel tasks that have not ended; what runs is cut off as cancel_running says.
+
+    Exit 4 when one has ended.
+    """
     ids = list(_ids(task_ids))
     if len(ids) == 1 and task_ids != ["-"]:
         _cancel_one(call, ids[0], force=force)

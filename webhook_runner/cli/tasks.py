@@ -2,7 +2,6 @@
 
 import json
 from datetime import datetime
-from itertools import islice
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from webhook_runner.cli.call import Call, add, asks, group, single
 from webhook_runner.cli.complete import queue_names
 from webhook_runner.cli.daemon import daemon
 from webhook_runner.cli.option import UtcOption, since
-from webhook_runner.cli.shown import moment, show_json, show_pairs, show_table
+from webhook_runner.cli.shown import moment, note_limit, show_json, show_pairs, show_table
 from webhook_runner.client import AttemptInfo, TaskStatus
 
 _STATUS = """status order-7
@@ -120,7 +119,7 @@ def list_tasks(
         typer.Option("--since", metavar="TIME", help="Created since: 1h (ago), or RFC 3339."),
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Created before.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 for all.")] = 50,
+    limit: Annotated[int, typer.Option(min=0, help="List so many; 0 for all.")] = 50,
     utc: UtcOption = False,
 ) -> None:
     """List tasks, youngest first."""
@@ -129,7 +128,8 @@ def list_tasks(
         every = client.tasks(
             state=states, queue=queue, since=since(since_), until=since(until), limit=limit or None
         )
-        found = list(islice(every, limit or None))
+        found = list(every)
+    note_limit(len(found), limit or None)
     if call.as_json:
         show_json(found)
         return

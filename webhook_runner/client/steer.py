@@ -1,5 +1,6 @@
 """What is asked of tasks and queues, and what is made of the answers; no socket, no sleep."""
 
+import math
 import time
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ MOST_IDS = 1000
 
 # A task that was just sent may not be in the store yet.
 _UNKNOWN_SECONDS = 2.0
+_LEAST_SECONDS = 0.01
 _FIRST_LOOK_SECONDS = 0.05
 _LONGEST_LOOK_SECONDS = 2.0
 
@@ -166,18 +168,20 @@ def wait(task_id: str, limit: float | None, seconds: float) -> Talk[TaskStatus]:
 
     """
     begun, found = time.monotonic(), None
+    most = math.inf if limit is None else limit
     for pause in _looks():
         passed = time.monotonic() - begun
+        left = max(most - passed, _LEAST_SECONDS)
         try:
-            found = yield from status(task_id, None, seconds, pause=pause)
+            found = yield from status(task_id, None, min(seconds, left), pause=min(pause, left))
         except TaskNotFoundError:
             if found is not None or passed > _UNKNOWN_SECONDS:
                 raise
         if found is not None and found.ended:
             return found
-        if limit is not None and passed >= limit:
+        if passed >= most:
             break
-    raise NotEndedError(task_id, limit or 0.0, found)
+    raise NotEndedError(task_id, most, found)
 
 
 def _looks() -> Iterator[float]:

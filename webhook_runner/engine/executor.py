@@ -27,6 +27,7 @@ from webhook_runner.policy.admission import (
 from webhook_runner.policy.retry import decide, destination_pause, unless_cancelled
 from webhook_runner.policy.verdict import (
     Admission,
+    Cancel,
     Drop,
     Postpone,
     Proceed,
@@ -254,6 +255,8 @@ class Executor:
     async def _settle(self, run: Run, envelope: Envelope, verdict: Verdict) -> None:
         run.settling, run.envelope = asyncio.current_task(), envelope
         run.verdict = verdict = self._unless_revoked(run, envelope, verdict)
+        if isinstance(verdict, Cancel):
+            verdict = await self._redeliveries.unless_told(envelope, verdict)
         released = isinstance(verdict, Release)
         if not released and self._broker.is_lost(run.delivery):
             # It will be handed over again, here or elsewhere: who gets it carries the verdict out.

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from webhook_runner.engine.inflight import REMEMBERED, SETTLED
 from webhook_runner.engine.lineage import SAME_CRASH
 from webhook_runner.errors import StoreUnavailableError
-from webhook_runner.policy.verdict import Revoked, Verdict
+from webhook_runner.policy.verdict import Cancel, Drop, Revoked, Verdict
 from webhook_runner.ports import Clock, Delivery, Store
 from webhook_runner.task.codec import BACKLOG_SECONDS
 from webhook_runner.task.model import Envelope
@@ -52,6 +52,13 @@ class Redeliveries:
         """Let a run be taken over again whose delivery was given back."""
         if not envelope.gen:
             self._taken.pop((envelope.task.id, envelope.run), None)
+
+    async def unless_told(self, envelope: Envelope, verdict: Cancel) -> Cancel | Drop:
+        """Return how to settle what was cancelled: who knew its end before has told of it."""
+        if not self._knows or verdict.rollback is not None:
+            return verdict
+        record = await self.find(envelope.task.id, envelope.run)
+        return Drop(Revoked.CANCELLED) if record and _was_called_off(record) else verdict
 
     async def find(self, task_id: str, run: int | None = None) -> TaskRecord | None:
         """Return what is known of a run; None too when the store is in trouble not waited for."""

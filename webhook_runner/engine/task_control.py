@@ -19,7 +19,7 @@ from webhook_runner.errors import (
 )
 from webhook_runner.policy.verdict import Revoked
 from webhook_runner.ports import Clock, Observer, Store
-from webhook_runner.task.event import TaskAccepted
+from webhook_runner.task.event import TaskAccepted, TaskCancelled
 from webhook_runner.task.model import Envelope, Task
 from webhook_runner.task.progress import is_id
 from webhook_runner.task.record import (
@@ -223,8 +223,9 @@ class TaskControl:
     async def _end(self, record: TaskRecord, *, found: bool) -> Cancelled:
         """Note the end of a task that nobody will carry out, unless it has ended otherwise."""
         seq = sequence(gen_of(record.seq), 0, Stage.ENDED)
+        envelope = _envelope_of(record)
         change = Change(
-            _envelope_of(record),
+            envelope,
             TaskState.CANCELLED,
             seq,
             self._clock.now(),
@@ -234,6 +235,7 @@ class TaskControl:
         )
         try:
             if await self._store.advance(change):
+                self._observer.notice(TaskCancelled(envelope))
                 return CancelState.CANCELLED
             after = await self._store.find(record.id, record.run)
         except StoreUnavailableError:

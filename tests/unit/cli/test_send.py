@@ -27,7 +27,7 @@ def sent(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[Posting]:
             taken.append(posting)
             yield posting
 
-    monkeypatch.setattr(sys.modules["webhook_runner.cli.send"], "send", send)
+    monkeypatch.setattr(sys.modules["webhook_runner.cli.sending"], "send", send)
     return taken
 
 

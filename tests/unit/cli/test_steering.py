@@ -21,6 +21,7 @@ from tests.parts.steering_api import (
     task,
 )
 from tests.unit.cli.conftest import Run
+from webhook_runner.api.credentials import Role, token_line
 
 FIRST = "2026-01-31 08:30:00Z"
 
@@ -76,6 +77,7 @@ def test_attempts_and_tasks_are_tables(run: Run, api: SteeringApi) -> None:
     result = run("tasks", "list", "--state", "failed,held", "--limit", "2", "--url", api.url)
     assert [row[0] for row in rows(result.stdout)] == ["id", "a", "b"]
     assert api.asked()[-1] == ("GET", "tasks?state=failed%2Cheld&limit=2")
+    assert result.stderr == "note: --limit 2 is reached; --limit 0 lists all\n"
 
 
 def test_since_may_be_a_while_ago(run: Run, api: SteeringApi) -> None:
@@ -345,7 +347,8 @@ def test_without_a_daemon_every_command_ends_with_69(run: Run) -> None:
 def test_a_token_is_made_with_the_line_that_lets_it_in(run: Run) -> None:
     result = run("token", "--name", "grafana", "--role", "read")
     assert len(result.stdout.strip()) == 43
-    assert 'tokens = [{name = "grafana", role = "read", hash = "sha256:' in result.stderr
+    line = token_line("grafana", Role.READ, result.stdout.strip())
+    assert f"tokens = [{line}]" in result.stderr
     assert result.stdout.strip() not in result.stderr
     assert run("token").stdout != run("token").stdout
     assert run("token", "--name", "a b").exit_code == 2
