@@ -112,8 +112,8 @@ async def test_everything_is_heard_or_what_is_asked_for() -> None:
         await client.post("/v1/tasks", json={"url": "/x", "id": "a"})
         name, change = await anext(everything)
         assert (name, change["queue"], change["paused"]) == ("queue.changed", "other", True)
-        names = [(await anext(everything))[0] for _ in range(4)]
-        assert "task.accepted" in names
+        while (await anext(everything))[0] != "task.accepted":
+            pass
         assert (await anext(other))[0] == "queue.changed"
         name, end = await anext(ends)
         assert (name, end["id"], end["state"]) == ("task.succeeded", "a", "succeeded")
