@@ -13,6 +13,7 @@ from tests.parts.node import RabbitNode
 from tests.parts.running_broker import Running, until
 from tests.parts.running_rabbit import quick, running, start
 from webhook_runner.broker.amqp import hearing
+from webhook_runner.broker.amqp.declare import SETTLING_SECONDS
 from webhook_runner.broker.amqp.topology import definitions
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.errors import TopologyError
@@ -90,6 +91,7 @@ async def test_notices_outlive_the_broker() -> None:
     with RabbitNode.start() as node:
         async with running(node.url, attends=True) as at_work:
             await at_work.broker.post([note(1)])
+            await asyncio.sleep(SETTLING_SECONDS)  # or 3.10.8 loses what is so young
             await asyncio.to_thread(node.kill)
             posting = asyncio.ensure_future(at_work.broker.post([note(2)]))
             await asyncio.to_thread(node.restart)

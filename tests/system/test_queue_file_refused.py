@@ -21,7 +21,7 @@ UNUSABLE = 74
 def daemon_on(path: Path | str, *, command: tuple[str, ...] = SERVE) -> Daemon:
     return Daemon(
         f'server = "embedded:{path}"\n[api]\nlisten = "127.0.0.1:{free_port()}"\n'
-        '[log]\nformat = "json"\n[queues.default]\n',
+        '[store]\nurl = "none"\n[log]\nformat = "json"\n[queues.default]\n',
         command=command,
     )
 
