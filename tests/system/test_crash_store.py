@@ -71,6 +71,9 @@ def amqp_case(request: pytest.FixtureRequest, make_case: Cases) -> Case:
     return stored(request, make_case)
 
 
+SUPERFLUOUS = ("cancelled", 0, None)
+
+
 def known(case: Case) -> list[tuple[Any, ...]]:
     """Return state, attempt, end of a roll-back of the case's task, from whichever store it is."""
     if case.store.startswith("sqlite:"):
@@ -82,8 +85,13 @@ def known(case: Case) -> list[tuple[Any, ...]]:
 
 
 def ends(case: Case, *row: Any) -> None:
-    """Nothing but this is known: what follows an acknowledgement is written a moment later."""
-    eventually(lambda: known(case) == [row])
+    """Nothing but this is known: what follows an acknowledgement is written a moment later.
+
+    On RabbitMQ a message that comes again before anything was written of it begins a second run,
+    which is ended without a request.
+    """
+    allowed = [[row], sorted([row, SUPERFLUOUS])] if case.queue != "embedded" else [[row]]
+    eventually(lambda: sorted(known(case)) in allowed)
 
 
 def test_k11_killed_during_the_request_one_more_is_sent_for_the_same_run(case: Case) -> None:

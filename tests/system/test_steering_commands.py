@@ -160,8 +160,20 @@ def test_who_may_only_look_changes_nothing(asked: Asked) -> None:
 
 
 def test_what_happens_is_followed(asked: Asked) -> None:
+    # Who runs the tests in the background may ignore the signal, and that is inherited.
     tail = subprocess.Popen(
-        [*COMMAND, "tail", "--output", "json", "--url", asked.site.api, "--token", TOKEN],
+        [
+            "env",
+            "--default-signal=INT",
+            *COMMAND,
+            "tail",
+            "--output",
+            "json",
+            "--url",
+            asked.site.api,
+            "--token",
+            TOKEN,
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from webhook_runner.engine.inflight import REMEMBERED, SETTLED
 from webhook_runner.engine.lineage import SAME_CRASH
 from webhook_runner.errors import StoreUnavailableError
+from webhook_runner.policy.admission import HOLD
 from webhook_runner.policy.verdict import Cancel, Drop, Revoked, Verdict
 from webhook_runner.ports import Clock, Delivery, Store
 from webhook_runner.task.codec import BACKLOG_SECONDS
@@ -98,10 +99,16 @@ def _was_called_off(record: TaskRecord) -> bool:
 
 
 def taken_over(envelope: Envelope, record: TaskRecord) -> Envelope:
-    """Return a publisher's message as the run that it began at its first receipt."""
+    """Return a publisher's message as the run that it began at its first receipt.
+
+    What had to wait then may have been parked without a word of it: it goes on as that first copy,
+    so that the two are known for one.
+    """
+    had_to_wait = record.due_at - record.created_at > HOLD
     return replace(
         envelope,
         run=record.run,
+        named=envelope.named and not had_to_wait,
         first_at=record.created_at,
         due_at=min(envelope.due_at, record.due_at + _FINEST),
     )
