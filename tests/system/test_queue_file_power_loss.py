@@ -5,6 +5,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ async def work(path: str, confirmed: IO[bytes]) -> None:
             await broker.submit("gone", Message(body))
             await broker.submit("kept", Message(body))
             if not number % 4:
-                await broker.post([Notice(f"t{number}", 1.0, b"")])
+                await broker.post([Notice(f"t{number}", time.time(), b"")])
                 task = Task(id=f"t{number}", queue="gone", url="http://a.example", source=b"{}")
                 await broker.bury(Envelope(task, first_at=0.0, due_at=0.0), b"{}")
                 await broker.clear(Aside.DEAD, "gone")
