@@ -14,7 +14,7 @@ TYPED := $(wildcard webhook_runner tests bench examples docs)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock broker database fmt lint types imports unit check test demo docs clean
+.PHONY: help setup lock broker database fmt lint types imports unit check test figures demo docs clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -79,7 +79,13 @@ check: lint types imports unit ## lint, types, imports and unit: under a minute
 test: $(STAMP) ## every test; brings RabbitMQ and PostgreSQL when it may
 	@sh tests/parts/install_rabbitmq.sh || true
 	@sh tests/parts/install_postgresql.sh || true
+	@sh tests/parts/install_libfaketime.sh || true
 	@$(PYTEST)
+
+figures: $(STAMP) ## the figures of bench/README.md, in minutes (LONG=1: in hours)
+	@sh tests/parts/install_rabbitmq.sh || true
+	@sh tests/parts/install_libfaketime.sh || true
+	@$(RUN) -m bench.figures $(if $(LONG),--long)
 
 demo: $(if $(filter rabbitmq,$(BROKER)),$(STAMP) demo-broker,$(RUNTIME)) ## see webhooks arrive (DURATION=seconds, BROKER=rabbitmq)
 	@BROKER="$(BROKER)" DURATION="$(DURATION)" $(RUN) -m examples.demo
