@@ -79,12 +79,20 @@ def least(what: str, value: float, limit: float, unit: str = "", form: str = ".4
     return Line(what, f"{value:{form}}{unit}", f">= {limit:g}{unit}", value >= limit)
 
 
-def run_tests(selection: Sequence[str], *, times: int = 1, workers: int = 2) -> Tests:
-    """Run tests of the suite so often. Raises NotMeasuredError when one of them is not there."""
+def run_tests(
+    selection: Sequence[str], *, only: str = "", times: int = 1, workers: int = 2
+) -> Tests:
+    """Run tests of the suite so often; ``only`` is an expression of names (pytest's ``-k``).
+
+    Raises:
+        NotMeasuredError: one of them is not there.
+
+    """
     absent = [each for each in selection if not (ROOT / each.partition("::")[0]).exists()]
     if absent or not selection:
         raise NotMeasuredError(f"there is no {', '.join(absent) or 'such test'}")
-    runs = [_run_once(selection, workers) for _ in range(times)]
+    chosen = [*selection, *(("-k", only) if only else ())]
+    runs = [_run_once(chosen, workers) for _ in range(times)]
     return Tests(
         sum(run.passed for run in runs),
         sum(run.failed for run in runs),

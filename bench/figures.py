@@ -23,12 +23,12 @@ from bench.figure import NOT_MEASURED, Figure, Line, NotMeasuredError, Scale
 from bench.figures_table import write_table
 
 README = Path(__file__).parent / "README.md"
-FIGURES: tuple[Figure, ...] = (
-    *figures_chaos.FIGURES,
-    *figures_time.FIGURES,
-    *figures_weight.FIGURES,
-    *figures_limits.FIGURES,
-    *figures_input.FIGURES,
+_KINDS = figures_chaos, figures_time, figures_weight, figures_limits, figures_input
+FIGURES: tuple[Figure, ...] = tuple(
+    sorted(
+        (figure for kind in _KINDS for figure in kind.FIGURES),
+        key=lambda figure: int(figure.name[1:]),
+    )
 )
 
 

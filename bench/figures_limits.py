@@ -24,7 +24,7 @@ def kept(scale: Scale) -> list[Line]:
         Line(
             f"above {limits.RATE}/s x t + {limits.BUCKET}, any t",
             f"{max(found.above, 0):.1f}",
-            f"<= {unruly:g} (20 ms)",
+            f"<= {unruly:g} (50 ms)",
             found.above <= unruly,
         ),
     ]

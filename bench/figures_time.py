@@ -49,8 +49,8 @@ def recoveries(scale: Scale) -> list[Line]:
         most("embedded: ready after its start", found.embedded, 2, "s", ".2f"),
         most("rabbitmq: ready after its start", found.rabbitmq, 2, "s", ".2f"),
         most("/readyz after the broker's end", found.unready, 2, "s", ".2f"),
-        most("/readyz after the broker's return", found.ready_again, 5, "s", ".2f"),
-        most("first delivery after its return", found.delivered_again, 5, "s", ".2f"),
+        most("/readyz after its return, tries 2 s apart", found.ready_again, 5, "s", ".2f"),
+        most("first delivery then", found.delivered_again, 5, "s", ".2f"),
     ]
 
 

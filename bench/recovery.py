@@ -21,6 +21,8 @@ from tests.parts.node import RabbitNode
 from tests.parts.ports import free_port
 
 LONGEST = 60.0
+RECONNECT_MAX = 2
+"""Seconds between tries; by default it grows to 30 while the broker is away for long."""
 _LOOK_AGAIN_SECONDS = 0.01
 _SETTLED_SECONDS = 1.5  # RabbitMQ 3.10 forgets a queue that is younger when it is killed
 
@@ -71,6 +73,7 @@ def _broker_dies(directory: Path, node: RabbitNode) -> tuple[float, float, float
     port = free_port()
     with Receiving(directory) as receiver:
         config = config_for(node.url, receiver.url, port=port)
+        config += f"[broker]\nreconnect_max_seconds = {RECONNECT_MAX}\n"
         with Served(directory, config) as daemon:
             began = daemon.start()
             started = daemon.ready() - began

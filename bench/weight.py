@@ -26,8 +26,11 @@ from tests.parts.ports import free_port
 
 WARM_SECONDS = 5.0
 WATCHED_SECONDS = 10.0
+WARM_TASKS = 15_000
+"""So many fill all that the daemon remembers of tasks, of which there is a most of 10 000."""
 PER_SECOND = 100
 """Tasks handed in while the growth is measured."""
+_QUIET_SECONDS = 3.0
 _KINDS: tuple[dict[str, object], ...] = (
     {"url": "/ok/1"},
     {"url": "/fail-1/2"},
@@ -143,12 +146,23 @@ def measure_growth(seconds: float) -> float:
                 daemon.ready()
                 door = ApiDoor(port)
                 batch = json.dumps([_KINDS[n % len(_KINDS)] for n in range(PER_SECOND)]).encode()
+                for _ in range(WARM_TASKS // PER_SECOND):
+                    _hand_in(door, batch)
+                _until_quiet(receiver)
                 samples = _samples(daemon, seconds, lambda: _hand_in(door, batch))
                 door.close()
     later = samples[len(samples) // 4 :]
     print(f"{samples[0] / 1e6:.1f} MB at first, {samples[-1] / 1e6:.1f} MB at last", flush=True)
     slope, _ = linear_regression(range(len(later)), later)
     return float(slope) * len(samples) / seconds
+
+
+def _until_quiet(receiver: Receiving) -> None:
+    """Wait until nothing has arrived for longer than any of the tasks waits."""
+    seen = -1
+    while seen != receiver.count():
+        seen = receiver.count()
+        time.sleep(_QUIET_SECONDS)
 
 
 def _hand_in(door: ApiDoor, batch: bytes) -> None:
