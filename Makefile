@@ -14,7 +14,7 @@ TYPED := $(wildcard webhook_runner tests bench examples docs)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock broker database fmt lint types imports unit check test figures demo docs clean
+.PHONY: help setup lock broker database network fmt lint types imports unit check test figures demo docs clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -57,6 +57,9 @@ broker: ## see to it that a RabbitMQ server can be started
 database: ## see to it that a PostgreSQL server can be started
 	@sh tests/parts/install_postgresql.sh
 
+network: ## see to it that tests can have a network of their own
+	@sh tests/parts/install_iproute2.sh
+
 fmt: $(STAMP) ## format the code
 	@$(RUN) -m ruff format .
 	@$(RUN) -m ruff check --fix .
@@ -80,6 +83,7 @@ test: $(STAMP) ## every test; brings RabbitMQ and PostgreSQL when it may
 	@sh tests/parts/install_rabbitmq.sh || true
 	@sh tests/parts/install_postgresql.sh || true
 	@sh tests/parts/install_libfaketime.sh || true
+	@sh tests/parts/install_iproute2.sh || true
 	@$(PYTEST)
 
 figures: $(STAMP) ## the figures of bench/README.md, in minutes (LONG=1: in hours)

@@ -13,6 +13,8 @@ from tests.parts.faketime import HOW_TO_GET_IT, FakeClock, find_library
 from tests.parts.faketime import WANTING as WANTING_CLOCK
 from tests.parts.installation import Installation
 from tests.parts.node import RabbitNode
+from tests.parts.own_network import HOW_TO_GET_ONE as HOW_TO_GET_NETWORK
+from tests.parts.own_network import WANTING as WANTING_NETWORK
 from tests.parts.postgresql import HOW_TO_GET_ONE as HOW_TO_GET_POSTGRESQL
 from tests.parts.postgresql import WANTING as WANTING_POSTGRESQL
 from tests.parts.postgresql import TestServer, obtain_server, own_schema
@@ -131,12 +133,13 @@ def receiver() -> Iterator[Receiver]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say last, and loudly, what was not tested for want of a broker or a database."""
+    """Say last, and loudly, what was not tested for want of a broker, a database or a network."""
     skipped = terminalreporter.stats.get("skipped", [])
     for wanted, how in (
         (WANTING, HOW_TO_GET_ONE),
         (WANTING_POSTGRESQL, HOW_TO_GET_POSTGRESQL),
         (WANTING_CLOCK, HOW_TO_GET_IT),
+        (WANTING_NETWORK, HOW_TO_GET_NETWORK),
     ):
         wanting = sum(wanted in str(report.longrepr) for report in skipped)
         if wanting:
