@@ -100,13 +100,18 @@ def run_tests(
     )
 
 
-def run_module(*arguments: str) -> int:
-    """Run ``python -m`` with arguments, its words on our standard output; return its exit code."""
+def run_module(*arguments: str) -> tuple[int, str]:
+    """Run ``python -m`` with arguments, its words on our standard output too.
+
+    Returns its exit code and what it said.
+    """
     command = [sys.executable, "-m", *arguments]
+    said = []
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         for line in running.stdout or ():
             print(line, end="", flush=True)
-    return running.returncode
+            said.append(line)
+    return running.returncode, "".join(said)
 
 
 def _run_once(selection: Sequence[str], workers: int) -> Tests:

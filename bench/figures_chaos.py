@@ -24,18 +24,20 @@ CRASH_POINTS = (
 )
 
 
-def chaos(broker: str, **options: int) -> Mapping[str, float]:
+def chaos(broker: str, scale: Scale, **options: int) -> Mapping[str, float]:
     """Run bench.chaos; return its findings. Raises NotMeasuredError."""
     if not (ROOT / "bench/chaos.py").exists():
         raise NotMeasuredError("there is no bench/chaos.py")
     with tempfile.TemporaryDirectory(prefix="wr-figures-") as name:
         told = Path(name) / "findings.json"
+        tempo = ("--tempo", "full" if scale.long else "brisk")
         named = {f"--{key.replace('_', '-')}": str(value) for key, value in options.items()}
         words = [word for pair in named.items() for word in pair]
-        run_module("bench.chaos", "--broker", broker, *words, "--json", str(told))
+        run_module("bench.chaos", "--broker", broker, *tempo, *words, "--json", str(told))
         if not told.exists():
             raise NotMeasuredError("bench.chaos ended without findings")
-        found: Mapping[str, float] = json.loads(told.read_text())
+        (run,) = json.loads(told.read_text())["runs"]
+        found: Mapping[str, float] = {**run["findings"], "passed": run["passed"]}
         return found
 
 
@@ -61,6 +63,7 @@ def kills(scale: Scale) -> list[Line]:
     for broker in ("embedded", "rabbitmq") if scale.long else ("embedded",):
         found = chaos(
             broker,
+            scale,
             daemons=1,
             tasks=scale.pick(1000, 100_000),
             kills=scale.pick(5, 50),
@@ -74,6 +77,7 @@ def broker_faults(scale: Scale) -> list[Line]:
     """A2: the broker killed and frozen, the line cut."""
     found = chaos(
         "rabbitmq",
+        scale,
         daemons=1,
         tasks=scale.pick(1000, 100_000),
         kills=0,
@@ -89,6 +93,7 @@ def three_daemons(scale: Scale) -> list[Line]:
     """A3: three daemons share the queues, and are killed at random."""
     found = chaos(
         "rabbitmq",
+        scale,
         daemons=3,
         tasks=scale.pick(1000, 100_000),
         kills=scale.pick(3, 30),
@@ -110,6 +115,7 @@ def restarts(scale: Scale) -> list[Line]:
     for broker in ("embedded", "rabbitmq") if scale.long else ("embedded",):
         found = chaos(
             broker,
+            scale,
             daemons=1,
             tasks=scale.pick(600, 20_000),
             kills=0,
