@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from webhook_runner.engine.consumer import Hold, QueueConsumer
+from webhook_runner.engine.destinations import Destinations
 from webhook_runner.engine.executor import Executor
 from webhook_runner.engine.inflight import InFlight
 from webhook_runner.engine.intake import Intake
@@ -45,6 +46,7 @@ class Queues:
         )
         self.intake = Intake(self.reception, self._lanes, broker, store, observer, clock)
         self.steering = Steering()
+        self.destinations = Destinations(settings.breaker, clock, observer)
         self._executor = Executor(
             self._lanes,
             self.reception,
@@ -54,6 +56,7 @@ class Queues:
             observer,
             clock,
             dice,
+            self.destinations,
             settings.max_total,
         )
         self._held: set[Hold] = set()
@@ -94,6 +97,7 @@ class Queues:
         await self._broker.serve(tuple(settings.queues))
         self.reception.reconfigure(settings)
         self._executor.crowd.resize(settings.max_total)
+        self.destinations.reconfigure(settings.breaker)
         for name, queue in settings.queues.items():
             if name in self._consumers:
                 effective = self._effective(name, queue)
