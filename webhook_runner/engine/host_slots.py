@@ -96,7 +96,7 @@ class HostSlots:
         self._call_next(now)
 
     def try_take(self, host: Host, now: float) -> bool:
-        self._note(host, now)
+        self.note(host, now)
         used = self._used_by.get(host, 0)
         if self.used >= self._limit or used >= self._share or host in self._waiting:
             return False
@@ -174,7 +174,8 @@ class HostSlots:
         self._fetched = prefetch(queue.concurrency, queue.rate)
         self._share = share_of(self._concurrency, self._per_host, mixed=False)
 
-    def _note(self, host: Host, now: float) -> None:
+    def note(self, host: Host, now: float) -> None:
+        """Know of a destination for which there is work."""
         self._mixture.note(host, now)
         mixed = self._mixture.is_mixed(now)
         if mixed is not self._mixed:

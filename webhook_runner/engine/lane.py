@@ -30,6 +30,10 @@ class Lane:
         except InvalidTaskError:
             return NOWHERE  # its attempt will be refused
 
+    def expect(self, url: str) -> None:
+        """Know of a task that comes: one behind a backlog of another destination is to be met."""
+        self.gate.note(self.destination_of(url))
+
     def reconfigure(self, settings: QueueSettings, base_url: str) -> None:
         self.settings = settings
         self.base_url = settings.base_url or base_url

@@ -134,6 +134,10 @@ class Gate:
             raise
         return Entry.ENTERED
 
+    def note(self, host: Host) -> None:
+        """Know of a destination for which there is work."""
+        self._slots.note(host, self._clock.monotonic())
+
     def back_at(self, host: Host) -> float:
         """Return when one that is saturated comes back (epoch seconds)."""
         now = self._clock.monotonic()

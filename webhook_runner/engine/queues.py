@@ -33,9 +33,7 @@ class Queues:
         make_id: Callable[[], str],
         configure: Callable[[str, int], None] | None = None,
     ) -> None:
-        self._broker = broker
-        self._store = store
-        self._clock = clock
+        self._broker, self._store, self._clock = broker, store, clock
         self._lanes: dict[str, Lane] = {}
         self._consumers: dict[str, QueueConsumer] = {}
         self._retired: list[QueueConsumer] = []
@@ -45,8 +43,8 @@ class Queues:
             settings, self._lanes, clock, observer, make_id, has_store=store.state().kind != "none"
         )
         self.intake = Intake(self.reception, self._lanes, broker, store, observer, clock)
-        self.steering = Steering()
         self.destinations = Destinations(settings.breaker, clock, observer)
+        self.steering = Steering()
         self._executor = Executor(
             self._lanes,
             self.reception,
