@@ -60,7 +60,7 @@ class HostSlots:
     """Slots that go round the destinations which have work waiting and are below their share.
 
     While nothing is scarce, one destination costs one look into a dictionary. ``now`` is seconds
-    that never step.
+    that never step; what is not told them goes by the last that was.
     """
 
     def __init__(self, queue: QueueSettings) -> None:
@@ -73,6 +73,7 @@ class HostSlots:
         self._mixture = Mixture()
         self._mixed = False
         self._held = False
+        self._now = 0.0
         self._take_over(queue)
 
     def try_reserve(self) -> bool:
@@ -87,20 +88,20 @@ class HostSlots:
         self.used -= 1
         if self.try_take(host, now):
             return True
-        self._call_next(now)
+        self._call_next()
         return False
 
-    def give_up(self, now: float) -> None:
+    def give_up(self) -> None:
         """Give a slot back that was reserved for nobody yet."""
         self.used -= 1
-        self._call_next(now)
+        self._call_next()
 
     def try_take(self, host: Host, now: float) -> bool:
         self.note(host, now)
         used = self._used_by.get(host, 0)
         if self.used >= self._limit or used >= self._share or host in self._waiting:
             return False
-        self._grant(host, used, now)
+        self._grant(host, used)
         return True
 
     async def take(self, host: Host, now: float) -> Entry:
@@ -113,17 +114,17 @@ class HostSlots:
         self._waiting.setdefault(host, deque()).append(turn)
         self._count += 1
         self._enlist(host)
-        self._call_next(now)
+        self._call_next()
         try:
             return await turn
         except asyncio.CancelledError:
             if not turn.done() or turn.cancelled():
                 self._withdraw(host, turn)
             elif turn.result() is Entry.ENTERED:
-                self.give_back(host, now)
+                self.give_back(host)
             raise
 
-    def give_back(self, host: Host, now: float) -> None:
+    def give_back(self, host: Host) -> None:
         used = self._used_by[host] - 1
         if used:
             self._used_by[host] = used
@@ -132,7 +133,7 @@ class HostSlots:
         self.used -= 1
         if self._waiting:
             self._enlist(host)
-            self._call_next(now)
+            self._call_next()
 
     def back_at(self, host: Host, now: float) -> float:
         """Return when one that is saturated shall come back."""
@@ -145,18 +146,18 @@ class HostSlots:
             away = self._away[host] = Away(self._share, now)
         return away.back_at(now)
 
-    def reconfigure(self, queue: QueueSettings, now: float) -> None:
+    def reconfigure(self, queue: QueueSettings) -> None:
         self._take_over(queue)
-        self._divide(now)
+        self._divide()
 
     def hold(self) -> None:
         """Let nobody get a slot; who waits for one waits on."""
         self._held, self._limit = True, 0
 
-    def free(self, now: float) -> None:
+    def free(self) -> None:
         """Take ``hold`` back."""
         self._held, self._limit = False, self._concurrency
-        self._call_next(now)
+        self._call_next()
 
     def turn_away(self) -> None:
         """Answer everybody who waits that there will be no slot."""
@@ -176,14 +177,13 @@ class HostSlots:
 
     def note(self, host: Host, now: float) -> None:
         """Know of a destination for which there is work."""
-        self._mixture.note(host, now)
-        mixed = self._mixture.is_mixed(now)
-        if mixed is not self._mixed:
-            self._divide(now)
+        self._now = now
+        if self._mixture.note(host, now) is not self._mixed:
+            self._divide()
 
-    def _divide(self, now: float) -> None:
+    def _divide(self) -> None:
         """Give every destination its share anew; who waits for one that is full now may leave."""
-        self._mixed = self._mixture.is_mixed(now)
+        self._mixed = self._mixture.is_mixed(self._now)
         self._share = share_of(self._concurrency, self._per_host, mixed=self._mixed)
         self._turns.clear()
         for host, line in tuple(self._waiting.items()):
@@ -194,7 +194,7 @@ class HostSlots:
             if not line:
                 del self._waiting[host]
                 self._turns.pop(host, None)
-        self._call_next(now)
+        self._call_next()
 
     def _is_saturated(self, host: Host, waiting: int) -> bool:
         """Tell whether one more is too many, when so many of its destination wait already."""
@@ -203,14 +203,14 @@ class HostSlots:
         full = waiting >= self._fetched // HOST_PART
         return full or (waiting > 0 and self._count >= self._fetched // ALL_PART)
 
-    def _grant(self, host: Host, used: int, now: float) -> None:
+    def _grant(self, host: Host, used: int) -> None:
         self.used += 1
         self._used_by[host] = used + 1
         if self._away:
-            self._watch(host, now)
+            self._watch(host)
 
-    def _watch(self, host: Host, now: float) -> None:
-        away = self._away.get(host)
+    def _watch(self, host: Host) -> None:
+        away, now = self._away.get(host), self._now
         if away is not None and away.line.is_over(now):
             del self._away[host]
         elif away is not None:
@@ -221,13 +221,13 @@ class HostSlots:
         if host in self._waiting and self._used_by.get(host, 0) < self._share:
             self._turns.setdefault(host)
 
-    def _call_next(self, now: float) -> None:
+    def _call_next(self) -> None:
         while self._turns and self.used < self._limit:
             host = next(iter(self._turns))
             del self._turns[host]
             turn = self._first(host)
             if turn is not None:
-                self._grant(host, self._used_by.get(host, 0), now)
+                self._grant(host, self._used_by.get(host, 0))
                 turn.set_result(Entry.ENTERED)
             self._enlist(host)
 

@@ -102,7 +102,7 @@ class Gate:
         now = self._clock.monotonic()
         if self._tokens.take(now):
             return True
-        self._slots.give_up(now)
+        self._slots.give_up()
         return False
 
     def claim(self, host: Host) -> bool:
@@ -121,16 +121,24 @@ class Gate:
         """
         if self._is_closed:
             return Entry.CLOSED
-        entry = await self._slots.take(host, self._clock.monotonic())
-        if entry is not Entry.ENTERED:
-            return entry
+        now = self._clock.monotonic()
+        if not self._slots.try_take(host, now):
+            entry = await self._slots.take(host, now)
+            if entry is not Entry.ENTERED:
+                return entry
+        elif self._tokens.take(now):
+            return Entry.ENTERED
+        return await self._token(host)
+
+    async def _token(self, host: Host) -> Entry:
+        """Wait for a token, having a slot."""
         try:
             while not self._tokens.take(self._clock.monotonic()):
                 if self.wait() > DRY or not await self._sleep(self.wait()):
-                    self._slots.give_back(host, self._clock.monotonic())
+                    self._slots.give_back(host)
                     return Entry.CLOSED
         except asyncio.CancelledError:
-            self._slots.give_back(host, self._clock.monotonic())
+            self._slots.give_back(host)
             raise
         return Entry.ENTERED
 
@@ -153,14 +161,13 @@ class Gate:
         if unused:
             self._tokens.give_back()
         if host is None:
-            self._slots.give_up(self._clock.monotonic())
+            self._slots.give_up()
         else:
-            self._slots.give_back(host, self._clock.monotonic())
+            self._slots.give_back(host)
 
     def reconfigure(self, queue: QueueSettings) -> None:
-        now = self._clock.monotonic()
-        self._slots.reconfigure(queue, now)
-        self._tokens.reconfigure(queue.rate, _size(queue), now)
+        self._slots.reconfigure(queue)
+        self._tokens.reconfigure(queue.rate, _size(queue), self._clock.monotonic())
         self._wake_sleepers()
 
     def hold(self) -> None:
@@ -175,7 +182,7 @@ class Gate:
 
     def open(self) -> None:
         self._is_closed = False
-        self._slots.free(self._clock.monotonic())
+        self._slots.free()
 
     async def _sleep(self, seconds: float) -> bool:
         """Sleep, but not on when the gate closes or its limits change; whether it is open."""

@@ -61,6 +61,7 @@ class Breaker:
 
     __slots__ = (
         "_done",
+        "_ends",
         "_era",
         "_failures",
         "_index",
@@ -80,6 +81,7 @@ class Breaker:
         self._probe_since: float | None = None
         self._done = 0
         self._index = -1
+        self._ends = 0.0
         self._requests = self._failures = 0
         self._past_requests = self._past_failures = 0
         self._past: deque[tuple[int, int, int]] = deque()
@@ -167,15 +169,16 @@ class Breaker:
 
     def _move_on(self, now: float, rules: BreakerSettings) -> None:
         """Let what is older than the window out of the counts."""
-        index = int(now * SLICES / rules.window_seconds)
-        if index == self._index:
+        if now < self._ends:
             return
+        length = rules.window_seconds / SLICES
+        index = int(now / length)
         if self._requests:
             self._past.append((self._index, self._requests, self._failures))
             self._past_requests += self._requests
             self._past_failures += self._failures
             self._requests = self._failures = 0
-        self._index = index
+        self._index, self._ends = index, (index + 1) * length
         while self._past and self._past[0][0] <= index - SLICES:
             _, requests, failures = self._past.popleft()
             self._past_requests -= requests
@@ -185,3 +188,4 @@ class Breaker:
         self._requests = self._failures = 0
         self._past_requests = self._past_failures = 0
         self._past.clear()
+        self._ends = 0.0

@@ -18,11 +18,13 @@ class Mixture:
         self._last_at = -math.inf
         self._other_at = -math.inf
 
-    def note(self, host: Host, now: float) -> None:
+    def note(self, host: Host, now: float) -> bool:
+        """Take note of a task; tell whether the queue is mixed."""
         if host != self._last:
             # Whatever came before was for others; the latest of that was just now the last one.
             self._other_at, self._last = self._last_at, host
         self._last_at = now
+        return now - self._other_at <= LATELY
 
     def is_mixed(self, now: float) -> bool:
         return now - self._other_at <= LATELY

@@ -30,7 +30,7 @@ class Visitors:
         await settle()
 
     async def go(self, host: Host) -> None:
-        self.slots.give_back(host, self.now)
+        self.slots.give_back(host)
         await settle()
 
     def inside(self) -> Counter[Host]:
@@ -144,7 +144,7 @@ async def test_a_fast_destination_gets_its_tasks_back_faster() -> None:
     for second in range(1, 6):
         for _ in range(200):
             assert slots.try_take(A, second)
-            slots.give_back(A, second)
+            slots.give_back(A)
     first, *_, last = [slots.back_at(A, 5) for _ in range(1000)]
     assert last - first < 1000 / FEWEST_RETURNS / 10
 
@@ -170,9 +170,9 @@ async def test_a_slot_that_was_reserved_for_nobody_yet_is_claimed_or_given_up() 
     assert slots.try_reserve()
     assert slots.claim(B, 0)
     assert slots.used == 2
-    slots.give_back(B, 0)
+    slots.give_back(B)
     assert slots.try_reserve()
-    slots.give_up(0)
+    slots.give_up()
     assert slots.used == 1
 
 
