@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import ip_address
 
 import httpx2
 
@@ -18,6 +19,8 @@ _PLAIN = re.compile(
     r"((?:/(?!\.)[\w.~!$%&'()*+,;=:@-]*)*(?:\?[\w.~!$%&'()*+,;=:@/?-]*)?)",
     re.ASCII,
 )
+_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_ENDS_IN_NUMBER = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +86,23 @@ def _origin_of(url: httpx2.URL) -> Origin:
     raw_host = url.raw_host.decode("ascii")
     port = url.port or DEFAULT_PORTS[url.scheme]
     authority = url.netloc.decode("ascii")
+    host = canonical_host(raw_host)
+    _check_host(host)
     return Origin(
         name=f"{url.scheme}://{authority}",
         scheme=url.scheme,
         raw_host=raw_host,
-        host=canonical_host(raw_host),
+        host=host,
         port=port,
         authority=authority,
         server_name=raw_host.rstrip("."),
     )
+
+
+def _check_host(host: str) -> None:
+    """Refuse what a proxy or a resolver might read otherwise than the guard: ``127.1``, ``%31``."""
+    try:
+        ip_address(host)
+    except ValueError:
+        if not _NAME.fullmatch(host) or _ENDS_IN_NUMBER.fullmatch(host):
+            raise RefusedError("url", f"{host!r} is no host name and no address") from None

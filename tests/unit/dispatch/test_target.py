@@ -1,5 +1,8 @@
 """Where a URL leads: the short way and the long way give the same."""
 
+import re
+from ipaddress import ip_address
+
 import httpx2
 import pytest
 from hypothesis import given
@@ -13,6 +16,13 @@ PORTS = st.sampled_from(["", ":80", ":443", ":8080", ":1", ":65535"])
 PATHS = st.text("abYZ09._~!$&'()*+,;=:@-/%?#{}[]|^`\"<>é", max_size=20)
 
 
+def is_address(host: str) -> bool:
+    try:
+        return bool(ip_address(host))
+    except ValueError:
+        return False
+
+
 @given(st.sampled_from(["http", "https"]), HOSTS, PORTS, PATHS)
 def test_every_url_is_taken_apart_as_httpx2_does(
     scheme: str, host: str, port: str, path: str
@@ -22,6 +32,11 @@ def test_every_url_is_taken_apart_as_httpx2_does(
         known = httpx2.URL(url)
     except httpx2.InvalidURL:
         with pytest.raises(RefusedError):
+            target_of(url)
+        return
+    is_number = re.fullmatch(r"(.*\.)?(\d+|0x[0-9a-f]*)", host) and not is_address(host)
+    if ".." in host or is_number:
+        with pytest.raises(RefusedError, match="no host name and no address"):
             target_of(url)
         return
     target = target_of(url)
@@ -50,3 +65,23 @@ def test_the_path_is_what_the_request_line_says(url: str, path: str) -> None:
 )  # fmt: skip
 def test_what_a_connection_can_be_shared_by_has_one_name(one: str, other: str) -> None:
     assert target_of(one).origin.name == target_of(other).origin.name
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.1", "2130706433", "0x7f.1", "0x", "0177.0.0.1", "1.2.3.4.5", "h.256",
+     "%31%32%37.0.0.1", "%41", "a..b", "h.."],
+)  # fmt: skip
+def test_a_host_that_two_readers_could_differ_on_is_refused(host: str) -> None:
+    with pytest.raises(RefusedError, match=r"no host name|malformed|percent") as caught:
+        target_of(f"http://{host}/x")
+
+    assert caught.value.rule == "url"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "[::1]", "[::ffff:1.2.3.4]", "a_b.test", "1.test", "0x7f.test", "x-", "h."],
+)
+def test_plain_names_and_plain_addresses_are_called(host: str) -> None:
+    assert target_of(f"https://{host}:8443/x").origin.authority == f"{host}:8443"
