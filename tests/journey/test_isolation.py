@@ -81,6 +81,16 @@ async def test_who_was_sent_away_makes_no_hot_loop(start: StartWorld) -> None:
     assert len(world.observer.all(TaskScheduled)) - before <= 30 * 40
 
 
+async def test_a_queue_that_only_waits_for_its_rate_sends_nobody_away(start: StartWorld) -> None:
+    world = await start(concurrency=4, rate="10/s")
+    for number in range(300):
+        world.send({"url": good(number % 5 == 0), "id": f"t{number}"})
+    await world.at(31)
+
+    assert len(world.observer.all(TaskSucceeded)) == 300
+    assert world.observer.all(TaskScheduled) == []
+
+
 async def test_all_of_a_slow_destination_are_done_in_the_end(start: StartWorld) -> None:
     world = await start(concurrency=4)
     hangs = hanging(world, 200)

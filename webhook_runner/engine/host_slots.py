@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 
 from webhook_runner.policy.line_up import LineUp
@@ -60,11 +61,13 @@ class HostSlots:
     """Slots that go round the destinations which have work waiting and are below their share.
 
     While nothing is scarce, one destination costs one look into a dictionary. ``now`` is seconds
-    that never step; what is not told them goes by the last that was.
+    that never step; what is not told them goes by the last that was. Nobody is sent away while
+    ``is_paced``: then it is the rate of the whole queue that has everybody wait.
     """
 
-    def __init__(self, queue: QueueSettings) -> None:
+    def __init__(self, queue: QueueSettings, is_paced: Callable[[], bool] = bool) -> None:
         self.used = 0
+        self._is_paced = is_paced
         self._used_by: dict[Host, int] = {}
         self._waiting: dict[Host, deque[asyncio.Future[Entry]]] = {}
         self._count = 0
@@ -134,6 +137,7 @@ class HostSlots:
         if self._waiting:
             self._enlist(host)
             self._call_next()
+            self._trim(host)
 
     def back_at(self, host: Host, now: float) -> float:
         """Return when one that is saturated shall come back."""
@@ -186,22 +190,28 @@ class HostSlots:
         self._mixed = self._mixture.is_mixed(self._now)
         self._share = share_of(self._concurrency, self._per_host, mixed=self._mixed)
         self._turns.clear()
-        for host, line in tuple(self._waiting.items()):
+        for host in tuple(self._waiting):
             self._enlist(host)
-            while self._is_saturated(host, len(line) - 1):
-                self._count -= 1
-                _answer(line.pop(), Entry.SATURATED)
-            if not line:
-                del self._waiting[host]
-                self._turns.pop(host, None)
+            self._trim(host)
         self._call_next()
+
+    def _trim(self, host: Host) -> None:
+        """Send away who came while that was not to be, and is too many now."""
+        line = self._waiting.get(host)
+        while line and self._is_saturated(host, len(line) - 1):
+            self._count -= 1
+            _answer(line.pop(), Entry.SATURATED)
+        if line is not None and not line:
+            del self._waiting[host]
+            self._turns.pop(host, None)
 
     def _is_saturated(self, host: Host, waiting: int) -> bool:
         """Tell whether one more is too many, when so many of its destination wait already."""
         if not self._mixed or self._used_by.get(host, 0) < self._share:
             return False
         full = waiting >= self._fetched // HOST_PART
-        return full or (waiting > 0 and self._count >= self._fetched // ALL_PART)
+        full = full or (waiting > 0 and self._count >= self._fetched // ALL_PART)
+        return full and not self._is_paced()
 
     def _grant(self, host: Host, used: int) -> None:
         self.used += 1

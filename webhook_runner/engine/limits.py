@@ -75,8 +75,8 @@ class Gate:
     def __init__(self, queue: QueueSettings, clock: Clock) -> None:
         self._clock = clock
         self.on_dry: Callable[[float], Awaitable[None]] = _carry_on
-        self._slots = HostSlots(queue)
         self._tokens = TokenBucket(queue.rate, _size(queue), clock.monotonic())
+        self._slots = HostSlots(queue, lambda: self.wait() > 0)
         self._is_closed = False
         self._changed = asyncio.Event()
 

@@ -128,6 +128,18 @@ async def test_several_full_destinations_together_leave_half_of_the_room() -> No
     assert all(of.slots._waiting[host] for host in hosts)  # each has one that may go on at once
 
 
+async def test_nobody_is_sent_away_while_all_wait_for_the_rate_but_afterwards() -> None:
+    of, paced = Visitors(concurrency=10), True
+    of.slots = HostSlots(QueueSettings(concurrency=10), lambda: paced)
+    await of.come(B)
+    await of.come(A, 49)
+    assert (of.inside(), of.told) == ({A: 5, B: 1}, [])
+    paced = False
+    await of.go(A)
+    assert of.inside() == {A: 5, B: 1}
+    assert of.told == [(A, Entry.SATURATED)] * (49 - 6 - 50 // 4)
+
+
 async def test_who_was_sent_away_comes_back_soon_and_later_the_more_there_are() -> None:
     of = Visitors(concurrency=2)
     backs = [of.slots.back_at(A, 100.0) - 100 for _ in range(1000)]
