@@ -57,7 +57,7 @@ def _walk(profile: str, ca_file: str, directory: Path, here: Everywhere) -> dict
         results = stage.post(json.dumps(messages).encode())["results"]
         stage.comes_to_rest(_REST_SECONDS)
         here.settle()
-        fates = {
+        fates: dict[str, tuple[object, ...]] = {
             message["id"]: ("refused", *_faults(result["problem"]))
             for message, result in zip(messages, results, strict=True)
             if "problem" in result
