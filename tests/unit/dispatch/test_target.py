@@ -85,3 +85,14 @@ def test_a_host_that_two_readers_could_differ_on_is_refused(host: str) -> None:
 )
 def test_plain_names_and_plain_addresses_are_called(host: str) -> None:
     assert target_of(f"https://{host}:8443/x").origin.authority == f"{host}:8443"
+
+
+def test_a_certificate_is_for_the_name_without_its_final_dot() -> None:
+    origin = target_of("https://h.test./").origin
+    assert (origin.server_name, origin.host, origin.authority) == ("h.test", "h.test", "h.test.")
+
+
+@pytest.mark.parametrize("url", [None, 5, b"http://h/", ["http://h/"]])
+def test_what_is_no_text_leads_nowhere(url: object) -> None:
+    with pytest.raises(RefusedError, match="not text"):
+        target_of(url)
