@@ -17,7 +17,7 @@ TYPED := $(wildcard webhook_runner tests bench examples docs)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock broker database fmt lint types imports unit check test test-repeat fuzz mutants demo docs clean
+.PHONY: help setup lock broker database network fmt lint types imports unit check test test-repeat fuzz mutants demo docs clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -60,6 +60,9 @@ broker: ## see to it that a RabbitMQ server can be started
 database: ## see to it that a PostgreSQL server can be started
 	@sh tests/parts/install_postgresql.sh
 
+network: ## see to it that tests can have a network of their own
+	@sh tests/parts/install_iproute2.sh
+
 fmt: $(STAMP) ## format the code
 	@$(RUN) -m ruff format .
 	@$(RUN) -m ruff check --fix .
@@ -82,11 +85,13 @@ check: lint types imports unit ## lint, types, imports and unit: under a minute
 test: $(STAMP) ## every test; brings RabbitMQ and PostgreSQL when it may
 	@sh tests/parts/install_rabbitmq.sh || true
 	@sh tests/parts/install_postgresql.sh || true
+	@sh tests/parts/install_iproute2.sh || true
 	@$(PYTEST)
 
 test-repeat: $(STAMP) ## every test many times, each time in another order (TIMES=20, SYSTEM_TIMES=3, SELECT=paths)
 	@sh tests/parts/install_rabbitmq.sh || true
 	@sh tests/parts/install_postgresql.sh || true
+	@sh tests/parts/install_iproute2.sh || true
 	@$(RUN) -m bench.repeat --times $(TIMES) --system-times $(SYSTEM_TIMES) --workers $(WORKERS) $(SELECT)
 
 fuzz: $(STAMP) ## made-up input for all that reads input, for SECONDS=60 each (ONLY=url,message, KEEP=1)
