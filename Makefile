@@ -8,7 +8,7 @@ BROKER ?= embedded
 # More workers than this wait for each other's RabbitMQ nodes.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; [ $$n -lt 2 ] && n=2; echo $$n)
 PYTEST := $(RUN) -m pytest -n $(WORKERS) --dist loadfile
-WITHOUT_BROKER := $(wildcard tests/unit tests/fuzz tests/journey tests/architecture)
+WITHOUT_BROKER := $(wildcard tests/unit tests/fuzz tests/mutation tests/journey tests/architecture)
 SECONDS ?= 60
 TIMES ?= 20
 SYSTEM_TIMES ?= 3
@@ -91,6 +91,7 @@ test: $(STAMP) ## every test; brings RabbitMQ and PostgreSQL when it may
 test-repeat: $(STAMP) ## every test many times, each time in another order (TIMES=20, SYSTEM_TIMES=3, SELECT=paths)
 	@sh tests/parts/install_rabbitmq.sh || true
 	@sh tests/parts/install_postgresql.sh || true
+	@sh tests/parts/install_iproute2.sh || true
 	@$(RUN) -m bench.repeat --times $(TIMES) --system-times $(SYSTEM_TIMES) --workers $(WORKERS) $(SELECT)
 
 fuzz: $(STAMP) ## made-up input for all that reads input, for SECONDS=60 each (ONLY=url,message, KEEP=1)
