@@ -7,6 +7,8 @@ from webhook_runner.task.outcome import Responded
 
 MOST_READ = 65_536
 MOST_KEPT = 4_096
+# Of one byte each they would hold the loop for longer than all that they carry is worth.
+_MOST_CHUNKS = 2_048
 _LONGEST_VALUE = 2_048
 _KEPT_HEADERS = {
     name.encode(): name
@@ -60,9 +62,11 @@ class Exchange:
         return self.read < MOST_READ
 
     async def take_body(self, chunks: AsyncIterator[bytes]) -> None:
-        """Read the body as it came over the wire, up to 64 KiB."""
+        """Read the body as it came over the wire, up to 64 KiB or 2048 chunks."""
+        left = _MOST_CHUNKS
         async for chunk in chunks:
-            if not self.take(chunk):
+            left -= 1
+            if not self.take(chunk) or not left:
                 return
         self.complete = True
 

@@ -90,6 +90,7 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     queues = Queues(
         settings, armed, store, dispatcher, observer, clock, dice(), task_id, http.configure
     )
+    metrics.watch_destinations(queues.destinations.counts)
     control = _control(settings, queues, broker, store, observer, clock)
     parts = Parts(
         armed, store, dispatcher, queues, control, door, observer, metrics, bell, loss, Notifier()

@@ -59,7 +59,8 @@ def test_what_a_connection_can_be_shared_by_has_one_name(one: str, other: str) -
 
 @pytest.mark.parametrize(
     "host",
-    ["0", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "1.2.3.4.5", "a.1", "a.0x", "a..b", ".a",
+    ["0", "127.1", "2130706433", "0x", "0x7f.1", "h.256", "%41", "h..", "0177.0.0.1",
+     "1.2.3.4.5", "a.1", "a.0x", "a..b", ".a",
      "a..", "%31.test", "a*b", "a,b", "[fe80::1%25lo]", "[::1%25lo]", "x" * 64,
      ".".join(["abcdefgh"] * 30)],
 )  # fmt: skip
@@ -74,3 +75,14 @@ def test_a_host_that_others_may_read_as_another_is_refused(host: str) -> None:
 )
 def test_a_host_that_is_what_it_looks_like_is_taken(host: str) -> None:
     assert target_of(f"http://{host}/").origin.raw_host == host.strip("[]")
+
+
+def test_a_certificate_is_for_the_name_without_its_final_dot() -> None:
+    origin = target_of("https://h.test./").origin
+    assert (origin.server_name, origin.host, origin.authority) == ("h.test", "h.test", "h.test.")
+
+
+@pytest.mark.parametrize("url", [None, 5, b"http://h/", ["http://h/"]])
+def test_what_is_no_text_leads_nowhere(url: object) -> None:
+    with pytest.raises(RefusedError, match="not text"):
+        target_of(url)
