@@ -58,7 +58,7 @@ def _walk(profile: str, ca_file: str, directory: Path, here: Everywhere) -> dict
         stage.comes_to_rest(_REST_SECONDS)
         here.settle()
         fates: dict[str, tuple[object, ...]] = {
-            message["id"]: ("refused", *_faults(result["problem"]))
+            str(message["id"]): ("refused", *_faults(result["problem"]))
             for message, result in zip(messages, results, strict=True)
             if "problem" in result
         }
