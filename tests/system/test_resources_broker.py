@@ -18,6 +18,9 @@ from tests.parts.stage import QUICK
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
 
 HEARTBEAT = 2
+CLOSE_ONE = """
+catch rabbit_networking:close_connection(hd(rabbit_networking:connections_local()), "by a test").
+"""
 BROKER = (
     f"[broker]\nheartbeat = {HEARTBEAT}\nreconnect_min_seconds = 0.2\nreconnect_max_seconds = 1\n"
 )
@@ -71,13 +74,24 @@ def refuse(daemon: Daemon, proxy: FaultProxy, _node: RabbitNode) -> None:
     assert proxy.connections > before
 
 
+def lose_one_of_three(daemon: Daemon, _proxy: FaultProxy, node: RabbitNode) -> None:
+    # The other two are for the daemon to close.
+    for _ in range(3):
+        mark = daemon.mark()
+        node.ctl("eval", CLOSE_ONE)
+        daemon.wait_for_event("broker.connected", after=mark)
+
+
 def be_closed_by_an_operator(daemon: Daemon, _proxy: FaultProxy, node: RabbitNode) -> None:
     mark = daemon.mark()
     node.close_all_connections()
     daemon.wait_for_event("broker.connected", after=mark)
 
 
-@pytest.mark.parametrize("fault", [flap, fall_silent, close_half, refuse, be_closed_by_an_operator])
+FAULTS = [flap, fall_silent, close_half, refuse, lose_one_of_three, be_closed_by_an_operator]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_connection_that_is_lost_leaves_nothing_behind(
     patient: Patient,
     proxy: FaultProxy,
