@@ -14,7 +14,7 @@ TYPED := $(wildcard webhook_runner tests bench examples docs)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock broker database fmt lint types imports unit check test demo docs clean
+.PHONY: help setup lock broker database fmt lint types imports unit check test chaos demo docs clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -80,6 +80,10 @@ test: $(STAMP) ## every test; brings RabbitMQ and PostgreSQL when it may
 	@sh tests/parts/install_rabbitmq.sh || true
 	@sh tests/parts/install_postgresql.sh || true
 	@$(PYTEST)
+
+chaos: $(STAMP) ## daemons and RabbitMQ killed, frozen, cut off under load: nothing lost? (LONG=1: the figures)
+	@sh tests/parts/install_rabbitmq.sh || true
+	@$(RUN) -m bench.chaos --plan $(if $(LONG),long,short) $(CHAOS)
 
 demo: $(if $(filter rabbitmq,$(BROKER)),$(STAMP) demo-broker,$(RUNTIME)) ## see webhooks arrive (DURATION=seconds, BROKER=rabbitmq)
 	@BROKER="$(BROKER)" DURATION="$(DURATION)" $(RUN) -m examples.demo
