@@ -22,10 +22,12 @@ _LONGEST_REQUEST = 60.0
 
 EXPIRY_GRACE = 1.0
 """Seconds that a request may be under way before it arrives, on a machine that is busy."""
-SETTLING = 1.0
-"""Seconds before a fault in which an answer may not have been settled yet."""
-UNDERWAY = 1.0
+SETTLING = 0.2
+"""Seconds before a fault in which an answer may not have been settled yet, as a rule."""
+UNDERWAY = 0.2
 """Seconds after a fault in which a request may still arrive that had begun before its end."""
+SLACK = 1.0
+"""Seconds by which a busy machine may be behind when a cause is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +164,8 @@ class Checker:
         """
         cause = any(
             event.reach != "none"
-            and event.began <= until + UNDERWAY
-            and event.ended + UNDERWAY >= way.entry.sent_at
+            and event.began <= until + SLACK
+            and event.ended + SLACK >= way.entry.sent_at
             for event in self._events
         )
         if count > 0 and not cause:

@@ -14,6 +14,7 @@ from bench.ledger import Entry
 from bench.script import Scripted
 
 _TIMEOUT_SECONDS = 20
+_COME_AGAIN_SECONDS = 0.2
 _TAKEN = {200, 202}
 
 Item = tuple[Scripted, Entry]
@@ -56,6 +57,8 @@ class ApiDoor:
         for (_, entry), result in zip(batch, said.get("results", ()), strict=False):
             entry.accepted = result["status"] in _TAKEN
             entry.id = result.get("id", "")
+        if not any(entry.accepted for _, entry in batch):
+            time.sleep(_COME_AGAIN_SECONDS)
         return True
 
     def post(self, body: bytes) -> bytes:
