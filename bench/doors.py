@@ -4,6 +4,7 @@ import http.client
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import pika
@@ -87,6 +88,7 @@ class AmqpDoor:
         try:
             channel = self._open()
         except (AMQPError, OSError):
+            self.close()
             return False
         for task, entry in batch:
             entry.sent_at = time.time()
@@ -96,14 +98,16 @@ class AmqpDoor:
             except (UnroutableError, NackError):
                 continue  # the queue is gone, or takes nothing: the broker did not accept it
             except (AMQPError, OSError):
-                self._channel = self._connection = None
+                self.close()
                 return True  # not confirmed: it may be there or not
             entry.accepted, entry.id = True, task.id if task.named else ""
         return True
 
     def close(self) -> None:
-        if self._connection is not None and self._connection.is_open:
-            self._connection.close()
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None and connection.is_open:
+            with suppress(AMQPError, OSError):
+                connection.close()
 
     def _open(self) -> BlockingChannel:
         if self._channel is None:

@@ -121,6 +121,8 @@ class Tempo:
         freeze: how long a daemon is stopped.
         trouble: how long alarms, refusals and slowness last.
         gap: from when work goes on until the next fault.
+        batch: tasks that are handed in at once, at most.
+        between: seconds between two batches of one door, at most.
 
     """
 
@@ -132,18 +134,22 @@ class Tempo:
     freeze: tuple[float, float] = (2.0, 25.0)
     trouble: tuple[float, float] = (2.0, 8.0)
     gap: tuple[float, float] = (0.2, 1.5)
+    batch: int = 40
+    between: float = 0.1
 
 
 FULL = Tempo()
 BRISK = Tempo(
     heartbeat=2,
-    longest_delay=8.0,
-    patience=8.0,
+    longest_delay=5.0,
+    patience=5.0,
     pause=(5.0, 6.0),
     silence=(5.0, 6.0),
-    freeze=(1.0, 4.0),
+    freeze=(1.0, 3.0),
     trouble=(1.0, 2.0),
     gap=(0.1, 0.6),
+    batch=4,
+    between=0.5,
 )
 TEMPI = {"full": FULL, "brisk": BRISK}
 

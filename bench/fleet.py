@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Self
 
 from bench.script import QUEUES, SPARE_QUEUE
@@ -103,7 +104,7 @@ class Fleet:
         for number, each in enumerate(self.daemons):
             try:
                 code = each.terminate()
-            except (ServeError, TimeoutError) as late:
+            except (ServeError, TimeoutExpired) as late:
                 troubles.append(f"daemon {number}: {late!r}")
                 continue
             if code:

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Sequence
+from subprocess import TimeoutExpired
 
 from bench.doors import AmqpDoor
 from bench.faults import Event, Kind, Tempo, duration
@@ -12,6 +13,7 @@ from bench.ledger import Ledger
 from bench.script import SPARE, SPARE_QUEUE, Recipe
 from bench.served import ServeError
 from bench.terrain import Rabbit
+from tests.parts.node import NodeError
 from tests.parts.proxy import Side
 
 SPARE_TASKS = 20
@@ -40,8 +42,11 @@ class Nemesis:
 
     def do(self, kind: Kind) -> None:
         """Do one fault, and see to it that all daemons run again, most times until ready."""
-        began = time.time()
-        daemon = self.deeds[kind]()
+        began, daemon = time.time(), ""
+        try:
+            daemon = self.deeds[kind]()
+        except (ServeError, NodeError, TimeoutExpired) as error:
+            self.troubles.append(f"{kind}: {error}")
         self.events.append(Event(kind, began, time.time(), daemon))
         if kind == "kill" and self.dice.random() < KILLED_WHILE_STARTING:
             time.sleep(self.dice.uniform(0, LONGEST_START))

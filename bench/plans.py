@@ -13,11 +13,11 @@ STANDARD = {
     ),
 }
 EACH_ONCE = Faults(
-    kills=3,
+    kills=2,
     broker_kills=1,
     pauses=1,
     cuts=6,
-    restarts=2,
+    restarts=1,
     freezes=1,
     alarms=2,
     closes=1,

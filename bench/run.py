@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench.check import Checker, Limits
 from bench.faults import TEMPI, Event, Faults, Tempo, duration
-from bench.feeding import Feeders
+from bench.feeding import Feeders, Pace
 from bench.findings import Findings
 from bench.fleet import Fleet, Setup, sleep_until
 from bench.ledger import Ledger
@@ -89,7 +89,8 @@ def _on(
             if terrain.rabbit is not None:
                 nemesis = BrokerNemesis(fleet, tempo, run.seed, terrain.rabbit, ledger)
             fleet.start()
-            feeders = Feeders(terrain.doors(fleet.ports, receiver.hosts), run.recipe, ledger)
+            doors = terrain.doors(fleet.ports, receiver.hosts)
+            feeders = Feeders(doors, run.recipe, ledger, Pace(tempo.batch, tempo.between))
             with _Stage(run, nemesis, feeders, receiver, console) as stage:
                 stage.play()
                 feeders.close()
@@ -135,15 +136,13 @@ class _Stage:
         """Do every fault, each while tasks are handed in and carried out."""
         order = self._run.faults.in_order(self._run.seed)
         portion = self._run.tasks / (len(order) + 1)
-        self._feeders.allow(int(portion))
-        self._work_goes_on(int(portion))
+        self._work_goes_on(portion, portion)
         time.sleep(YOUNG_SECONDS)
         for number, kind in enumerate(order, 1):
             self._show(f"{number}/{len(order)} {kind}")
-            # The last portion is left for afterwards.
             self._feeders.allow(int(portion * (number + 1)))
             self._nemesis.do(kind)
-            self._work_goes_on(int(portion * (number + self._dice.random())))
+            self._work_goes_on(portion * (number + self._dice.random()), portion)
             time.sleep(duration(self._dice, self._tempo.gap))
         self._show("the rest")
         self._feeders.allow(self._run.tasks)
@@ -161,14 +160,17 @@ class _Stage:
             self._show(f"drain, {left} left")
             time.sleep(_LOOK_AGAIN_SECONDS)
 
-    def _work_goes_on(self, accepted: int) -> None:
+    def _work_goes_on(self, accepted: float, portion: float) -> None:
         """Wait until requests arrive again and so many tasks are accepted; not for ever."""
-        seen = self._receiver.count()
+        seen, feeders = self._receiver.count(), self._feeders
+        more = max(accepted, feeders.accepted + portion / 2)
+        feeders.allow(min(int(more), self._run.tasks))
 
         def going_on() -> bool:
             self._show()
-            fed = self._feeders.failed or self._feeders.accepted >= accepted
-            return fed and self._receiver.count() > seen
+            if feeders.failed or feeders.accepted >= self._run.tasks:
+                return True
+            return feeders.accepted >= int(accepted) and self._receiver.count() > seen
 
         sleep_until(going_on, LONGEST_WAIT)
 

@@ -10,13 +10,13 @@ from bench.plans import EACH_ONCE, SEED
 from bench.run import Run, carry_out
 from tests.parts.node import RabbitNode
 
-pytestmark = [pytest.mark.system, pytest.mark.rabbitmq, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.system, pytest.mark.rabbitmq, pytest.mark.timeout(600)]
 
 
 def test_no_fault_loses_a_task_or_repeats_more_than_was_unsettled(
     tmp_path: Path, own_node: RabbitNode
 ) -> None:
-    run = Run("rabbitmq", 3, 2000, SEED, tempo="brisk", faults=EACH_ONCE)
+    run = Run("rabbitmq", 3, 1200, SEED, tempo="brisk", faults=EACH_ONCE)
 
     result = carry_out(run, tmp_path, Console(quiet=True), own_node)
 
@@ -27,7 +27,7 @@ def test_no_fault_loses_a_task_or_repeats_more_than_was_unsettled(
 
 
 def test_restarts_under_load_lose_and_repeat_nothing(tmp_path: Path, own_node: RabbitNode) -> None:
-    run = Run("rabbitmq", 3, 1000, SEED, tempo="brisk", faults=Faults(restarts=6))
+    run = Run("rabbitmq", 3, 600, SEED, tempo="brisk", faults=Faults(restarts=4))
 
     found = carry_out(run, tmp_path, Console(quiet=True), own_node).findings
 
