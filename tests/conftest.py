@@ -2,14 +2,19 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.parts.broker import HOW_TO_GET_ONE, URL_VARIABLE, WANTING, TestBroker, obtain_broker
 from tests.parts.cluster import Cluster, find_binaries
+from tests.parts.faketime import HOW_TO_GET_IT, FakeClock, find_library
+from tests.parts.faketime import WANTING as WANTING_CLOCK
 from tests.parts.installation import Installation
 from tests.parts.node import RabbitNode
+from tests.parts.own_network import HOW_TO_GET_ONE as HOW_TO_GET_NETWORK
+from tests.parts.own_network import WANTING as WANTING_NETWORK
 from tests.parts.postgresql import HOW_TO_GET_ONE as HOW_TO_GET_POSTGRESQL
 from tests.parts.postgresql import WANTING as WANTING_POSTGRESQL
 from tests.parts.postgresql import TestServer, obtain_server, own_schema
@@ -100,6 +105,16 @@ def postgresql_url(_postgresql: TestServer | None) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def clock(tmp_path: Path) -> FakeClock:
+    """A clock that a test sets for its daemon."""
+    library = find_library()
+    if library is None:
+        _do_without(HOW_TO_GET_IT)
+        raise AssertionError
+    return FakeClock(tmp_path, library)
+
+
 @pytest.fixture(scope="module")
 def own_cluster() -> Iterator[Cluster]:
     """A private PostgreSQL that a module's tests may stop and kill."""
@@ -118,9 +133,14 @@ def receiver() -> Iterator[Receiver]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say last, and loudly, what was not tested for want of a broker or a database."""
+    """Say last, and loudly, what was not tested for want of a broker, a database or a network."""
     skipped = terminalreporter.stats.get("skipped", [])
-    for wanted, how in ((WANTING, HOW_TO_GET_ONE), (WANTING_POSTGRESQL, HOW_TO_GET_POSTGRESQL)):
+    for wanted, how in (
+        (WANTING, HOW_TO_GET_ONE),
+        (WANTING_POSTGRESQL, HOW_TO_GET_POSTGRESQL),
+        (WANTING_CLOCK, HOW_TO_GET_IT),
+        (WANTING_NETWORK, HOW_TO_GET_NETWORK),
+    ):
         wanting = sum(wanted in str(report.longrepr) for report in skipped)
         if wanting:
             terminalreporter.write_sep(
