@@ -105,6 +105,8 @@ def test_the_names_of_the_lines_are_stable() -> None:
         "store.failed",
         "store.mended",
         "queue.changed",
+        "breaker.opened",
+        "breaker.closed",
         "broker.connected",
         "broker.lost",
         "broker.blocked",
