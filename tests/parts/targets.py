@@ -46,7 +46,8 @@ class Case:
     @property
     def is_plain(self) -> bool:
         """Whether a daemon with nothing but the profile in [egress] can take it among others."""
-        return not self.egress and len(self.verdicts) == 1 and self.patience > 1
+        is_usual = not self.egress and self.patience > 1
+        return is_usual and len(self.verdicts) == 1 and self.verdicts != ("certificate",)
 
 
 def cases() -> list[Case]:

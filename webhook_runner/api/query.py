@@ -20,6 +20,7 @@ ANY_ID = r"^[A-Za-z0-9_~-]{1,255}$"
 _ID = ANY_ID.strip("^$")
 IDS = rf"^(?:{_ID}(?:,{_ID}){{0,99}})?$"
 LETTERS = r"^(?:[!-+\--~]{1,200}(?:,[!-+\--~]{1,200}){0,99})?$"
+_LETTER_CURSOR = r"^(?:[0-9]{1,16}\.[!-~]{1,200})?$"
 PLAIN = r"^[ -~]*$"
 """Printable ASCII: what no store and no broker stumbles over."""
 
@@ -112,7 +113,7 @@ class AsideParameters(Parameters):
 class AsideListing(AsideParameters):
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     cursor: Annotated[
-        str, Field(max_length=500, pattern=PLAIN, description="`next` of the page before.")
+        str, Field(max_length=500, pattern=_LETTER_CURSOR, description="`next` of the page before.")
     ] = ""
 
 

@@ -13,6 +13,7 @@ from webhook_runner import __version__
 from webhook_runner.api.aliases import alias_routes
 from webhook_runner.api.asides import aside_routes
 from webhook_runner.api.body import Bodies
+from webhook_runner.api.connection import Connection
 from webhook_runner.api.destinations import destination_routes
 from webhook_runner.api.gate import Gate
 from webhook_runner.api.health import health_routes
@@ -190,7 +191,7 @@ class ApiServer:
 def _config(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -70,6 +70,7 @@ class GuardedStream(httpcore2.AsyncNetworkStream):
         self._inner = inner
         self._encrypted = encrypted
         self._answered = False
+        self._spoilt = False
         # Asked for once: the pool looks at every idle connection before every request.
         self._socket: socket.socket = inner.get_extra_info("socket")
         self._poller = select.poll()
@@ -147,5 +148,9 @@ class GuardedStream(httpcore2.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - the library's signature
         return self._is_readable() if info == "is_readable" else self._inner.get_extra_info(info)
 
+    def spoil(self) -> None:
+        """See to it that no further request is written to this stream."""
+        self._spoilt = True
+
     def _is_readable(self) -> bool:
-        return self._socket.fileno() < 0 or bool(self._poller.poll(0))
+        return self._spoilt or self._socket.fileno() < 0 or bool(self._poller.poll(0))

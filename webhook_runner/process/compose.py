@@ -26,6 +26,7 @@ from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.queues import Queues
 from webhook_runner.errors import ConfigError, StoreError
 from webhook_runner.observe.fanout import Fanout
+from webhook_runner.observe.gauges import LOOP_TASKS, SCHEDULED
 from webhook_runner.observe.log import LogObserver, configure
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.redact import Redaction, clean
@@ -81,11 +82,8 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     http = HttpDispatcher(settings.egress, client=settings.performance.http)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
 
-    metrics.watch(
-        "scheduled",
-        "Tasks that wait for their time, as of a moment ago.",
-        broker.scheduled,
-    )
+    metrics.watch(*SCHEDULED, broker.scheduled)
+    metrics.watch(*LOOP_TASKS, lambda: len(asyncio.all_tasks()))
     adopt = _adopter(redaction, extending, door, metrics)
     adopt(settings)
     armed, store, dispatcher = _armed(broker, store, extending)
