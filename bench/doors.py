@@ -15,7 +15,7 @@ from bench.ledger import Entry
 from bench.script import Scripted
 
 _TIMEOUT_SECONDS = 20
-_COME_AGAIN_SECONDS = 0.2
+_COME_AGAIN_SECONDS = 1.0
 _TAKEN = {200, 202}
 
 Item = tuple[Scripted, Entry]
