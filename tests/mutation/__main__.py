@@ -5,6 +5,7 @@
 
 import argparse
 import ast
+import importlib
 import json
 import os
 import sys
@@ -12,13 +13,14 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.mutation.collecting import write_coverage
 from tests.mutation.equivalent import EQUIVALENT
-from tests.mutation.mutations import mutations
+from tests.mutation.mutations import AT_IMPORT, DATA, mutations
 from tests.mutation.trials import End, Ended, Mutant, imported, patched
 
 PACKAGE = Path("webhook_runner")
@@ -73,6 +75,9 @@ def covering(tests: list[str], sources: list[Path]) -> Covering:
         told: dict[str, Any] = json.loads(into.read_text())
     if told["failed"]:
         sys.exit(f"without any mutation these fail: {', '.join(told['failed'])}")
+    for name in told["modules"]:
+        with suppress(Exception):  # so that no mutant has to import what is not ours
+            importlib.import_module(name)
     seconds = {test: took for test, took in told["seconds"].items() if took <= _SLOWEST_TEST}
     return Covering(seconds, told["lines"])
 
@@ -89,7 +94,7 @@ def mutants_of(group: str, file: Path, known: Covering) -> Iterator[Mutant]:
         whole = {test for test in known.seconds if test.startswith(TESTS[group])}
     for index, each in enumerate(mutations(tree)):
         touching = known.of(file, each.line, ends.get(each.line, each.line))
-        tests, seconds = known.chosen(touching if each.function else whole)
+        tests, seconds = known.chosen(whole if each.function in {DATA, AT_IMPORT} else touching)
         limit = _SHORTEST_LIMIT + 4 * seconds
         yield Mutant(file, index, each.name, each.line, each.function, tests, limit)
 
@@ -97,9 +102,11 @@ def mutants_of(group: str, file: Path, known: Covering) -> Iterator[Mutant]:
 def tried(mutants: list[Mutant], jobs: int) -> Iterator[Ended]:
     untested = [each for each in mutants if not each.tests]
     yield from ((each, End.SURVIVED) for each in untested)
-    at_import = [each for each in mutants if each.tests and not each.function]
+    at_import = [each for each in mutants if each.tests and each.function == AT_IMPORT]
     yield from imported(at_import, jobs)
-    yield from patched([each for each in mutants if each.tests and each.function], jobs)
+    yield from patched(
+        [each for each in mutants if each.tests and each.function != AT_IMPORT], jobs
+    )
 
 
 def score(ends: list[End]) -> float:

@@ -7,7 +7,7 @@ import ast
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
@@ -38,11 +38,17 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 _NEGATED = frozenset({"test", "guard", "ifs"})
 _UNTOUCHED = frozenset({"decorator_list", "returns", "cause", "bases", "type_params"})
 _SHOWN = 70
+DATA = "<module>"
+AT_IMPORT = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One change. ``function``: the outermost one around it, "" when it acts at import."""
+    """One change. ``function``: the outermost one around it, or one of these.
+
+    ``DATA``: a table of the module that its functions read; ``AT_IMPORT``: what a class is made
+    of, a default, anything else that has done its work when the module is imported.
+    """
 
     name: str
     line: int
@@ -54,12 +60,49 @@ def mutations(tree: ast.Module) -> list[Mutation]:
     """Return all changes of ``tree``, in the same order every time; each one changes the tree."""
     found: list[Mutation] = []
     times: Counter[str] = Counter()
-    for mutation in _inside(tree, (), ""):
+    for mutation in _everywhere(tree):
         times[mutation.name] += 1
         count = times[mutation.name]
         name = f"{mutation.name} #{count}" if count > 1 else mutation.name
         found.append(Mutation(name, mutation.line, mutation.function, mutation.apply))
     return found
+
+
+def _everywhere(tree: ast.Module) -> Iterator[Mutation]:
+    known = {name for statement in tree.body for name in _needed_at_once(statement)}
+    for index, statement in enumerate(tree.body):
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            continue
+        is_data = isinstance(statement, ast.Assign) and not known & set(_names(*statement.targets))
+        only = ast.Module([statement], [])
+        for each in _inside(only, (), DATA if is_data else AT_IMPORT):
+            yield _restored(each, tree, index, only)
+
+
+def _restored(mutation: Mutation, tree: ast.Module, index: int, only: ast.Module) -> Mutation:
+    def apply() -> None:
+        mutation.apply()
+        tree.body[index] = only.body[0]
+
+    return replace(mutation, apply=apply)
+
+
+def _needed_at_once(node: ast.AST) -> Iterator[str]:
+    """Yield the names that are read when a class or a function is made."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        yield from _names(node.args, *node.decorator_list)
+    elif isinstance(node, ast.ClassDef):
+        yield from _names(*node.decorator_list)
+        for each in node.body:
+            is_function = isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+            yield from _needed_at_once(each) if is_function else _names(each)
+    elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript):
+        yield from _names(node)  # an alias of a type
+
+
+def _names(*nodes: ast.AST) -> Iterator[str]:
+    for node in nodes:
+        yield from (each.id for each in ast.walk(node) if isinstance(each, ast.Name))
 
 
 def _inside(node: ast.AST, place: tuple[str, ...], function: str) -> Iterator[Mutation]:
@@ -68,7 +111,7 @@ def _inside(node: ast.AST, place: tuple[str, ...], function: str) -> Iterator[Mu
     for field, seat, index, child in _children(node):
         within = function
         if field == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            within = function or ".".join(place)
+            within = function if function not in {DATA, AT_IMPORT} else ".".join(place)
         for changed in _variants(child, field):
             apply = _replacing(node, field, seat, index, changed)
             name = f"{'.'.join(place)}: {_said(child)} -> {_said(changed)}"
@@ -84,7 +127,8 @@ def _children(node: ast.AST) -> Iterator[tuple[str, list[ast.AST] | None, int, a
             continue
         if field == "annotation":
             # Types change nothing; but what is called there, as the bounds of a field, does.
-            calls = [each for each in ast.walk(value) if isinstance(each, ast.Call)]
+            every = ast.walk(value) if isinstance(value, ast.AST) else ()
+            calls = [each for each in every if isinstance(each, ast.Call)]
             for call in calls:
                 yield from _children(call)
             continue
@@ -147,7 +191,8 @@ def _constant(node: ast.Constant) -> Iterator[ast.AST]:
 
 
 def _returned(node: ast.Return) -> Iterator[ast.AST]:
-    if node.value is not None and ast.unparse(node.value) != "None":
+    says_no = node.value is None or ast.unparse(node.value) in {"None", "False", "''"}
+    if not says_no:
         yield _with(node, value=ast.Constant(None))
 
 
@@ -161,12 +206,13 @@ def _table(node: ast.Set | ast.Tuple | ast.List) -> Iterator[ast.AST]:
     parts = node.elts
     if len(parts) > 1 and all(isinstance(part, ast.Constant | ast.Tuple) for part in parts):
         for index in range(len(parts)):
-            yield _with(node, elts=_without(parts, index))
+            yield _with(node, elts=_without(parts, index), told=f"without {_said(parts[index])}")
 
 
 def _mapping(node: ast.Dict) -> Iterator[ast.AST]:
     for index in range(len(node.keys) if len(node.keys) > 1 else 0):
-        yield _with(node, keys=_without(node.keys, index), values=_without(node.values, index))
+        keys, values = _without(node.keys, index), _without(node.values, index)
+        yield _with(node, keys=keys, values=values, told=f"without {_said(node.values[index])}")
 
 
 _CHANGES: dict[type[ast.AST], Callable[[Any], Iterator[ast.AST]]] = {
@@ -194,9 +240,9 @@ def _values(value: object) -> Iterator[str | bytes | float | bool]:
     elif isinstance(value, int | float):
         yield value + 1
     elif isinstance(value, bytes):
-        yield value + b"~"
+        yield value + b"X"
     elif isinstance(value, str) and value and " " not in value:
-        yield value + "~"
+        yield value + "X"
 
 
 def _without(parts: Sequence[object], index: int) -> list[object]:
@@ -215,5 +261,5 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def _said(node: ast.AST) -> str:
-    text = " ".join(ast.unparse(node).split())
+    text = " ".join(getattr(node, "told", ast.unparse(node)).split())
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

@@ -3,6 +3,7 @@
 import ast
 import gc
 import os
+import re
 import signal
 import sys
 import time
@@ -21,9 +22,10 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from tests.mutation.collecting import collected
-from tests.mutation.mutations import mutations
+from tests.mutation.mutations import DATA, mutations
 
 _LOOK_AGAIN_SECONDS = 0.005
+_TABLES = (int, float, str, bytes, tuple, list, dict, set, frozenset, re.Pattern)
 
 
 class End(IntEnum):
@@ -77,12 +79,12 @@ def imported(mutants: Sequence[Mutant], jobs: int) -> Iterator[Ended]:
 
 
 def patched(mutants: Sequence[Mutant], jobs: int) -> list[Ended]:
-    """Try changes inside functions, which get their new code where all is imported already."""
+    """Try changes inside functions and of tables, put in place where all is imported already."""
     ended: list[Ended] = []
 
     def instead(session: pytest.Session) -> None:
         def trial(mutant: Mutant) -> End:
-            _patch(mutant)
+            (_patch_data if mutant.function == DATA else _patch_function)(mutant)
             return _tried(session, mutant)
 
         ended.extend(_in_parallel(mutants, trial, jobs))
@@ -106,7 +108,7 @@ def _tried(session: pytest.Session, mutant: Mutant) -> End:
     return End.SURVIVED
 
 
-def _patch(mutant: Mutant) -> None:
+def _patch_function(mutant: Mutant) -> None:
     changed = {_place(code): code for code in _codes(mutant.code())}
     functions = [
         each
@@ -119,6 +121,26 @@ def _patch(mutant: Mutant) -> None:
         raise LookupError(f"{mutant.function} of {mutant.module} is nowhere")
     for function in functions:
         function.__code__ = changed[_place(function.__code__)]
+    _forget()
+
+
+def _patch_data(mutant: Mutant) -> None:
+    """Give the new tables to all who imported the old ones by their names."""
+    fresh: dict[str, object] = {"__name__": mutant.module}
+    try:
+        exec(mutant.code(), fresh)
+    except Exception:  # noqa: BLE001 - whatever a change may lead to
+        os._exit(End.STILLBORN)
+    old = dict(vars(sys.modules[mutant.module]))
+    for name, value in fresh.items():
+        if isinstance(value, _TABLES) and value != old[name]:
+            for module in list(sys.modules.values()):
+                if vars(module).get(name) is old[name]:
+                    setattr(module, name, value)
+    _forget()
+
+
+def _forget() -> None:
     for each in gc.get_objects():
         if isinstance(each, _lru_cache_wrapper):
             each.cache_clear()

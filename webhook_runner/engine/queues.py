@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from webhook_runner.engine.consumer import Hold, QueueConsumer
+from webhook_runner.engine.destinations import Destinations
 from webhook_runner.engine.executor import Executor
 from webhook_runner.engine.inflight import InFlight
 from webhook_runner.engine.intake import Intake
@@ -32,9 +33,7 @@ class Queues:
         make_id: Callable[[], str],
         configure: Callable[[str, int], None] | None = None,
     ) -> None:
-        self._broker = broker
-        self._store = store
-        self._clock = clock
+        self._broker, self._store, self._clock = broker, store, clock
         self._lanes: dict[str, Lane] = {}
         self._consumers: dict[str, QueueConsumer] = {}
         self._retired: list[QueueConsumer] = []
@@ -44,6 +43,7 @@ class Queues:
             settings, self._lanes, clock, observer, make_id, has_store=store.state().kind != "none"
         )
         self.intake = Intake(self.reception, self._lanes, broker, store, observer, clock)
+        self.destinations = Destinations(settings.breaker, clock, observer)
         self.steering = Steering()
         self._executor = Executor(
             self._lanes,
@@ -54,6 +54,7 @@ class Queues:
             observer,
             clock,
             dice,
+            self.destinations,
             settings.max_total,
         )
         self._held: set[Hold] = set()
@@ -94,6 +95,7 @@ class Queues:
         await self._broker.serve(tuple(settings.queues))
         self.reception.reconfigure(settings)
         self._executor.crowd.resize(settings.max_total)
+        self.destinations.reconfigure(settings.breaker)
         for name, queue in settings.queues.items():
             if name in self._consumers:
                 effective = self._effective(name, queue)
