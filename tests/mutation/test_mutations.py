@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutation.equivalent import EQUIVALENT
 from tests.mutation.mutations import AT_IMPORT, DATA, mutations
 
 SOURCE = '''"""What it is."""
@@ -59,3 +60,11 @@ def test_each_change_makes_another_program_and_has_a_name_of_its_own() -> None:
     assert ast.unparse(tree) == unchanged
     assert len(programs) == len(tried) + 1
     assert len({each.name for each in changes}) == len(changes) > 50
+
+
+@pytest.mark.parametrize("file", EQUIVALENT)
+def test_what_is_known_to_change_nothing_is_still_a_change(file: str) -> None:
+    names = {each.name for each in mutations(ast.parse(Path(file).read_text()))}
+
+    assert [name for name in EQUIVALENT[file] if name not in names] == []
+    assert all(EQUIVALENT[file].values())
