@@ -17,7 +17,7 @@ TYPED := $(wildcard webhook_runner tests bench examples docs)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock broker database network fmt lint types imports unit check test test-repeat fuzz mutants figures demo docs clean
+.PHONY: help setup lock broker database network fmt lint types imports unit check test test-repeat fuzz mutants figures chaos demo docs clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -106,6 +106,10 @@ mutants: $(STAMP) ## small wrong changes of the decisions: which the unit tests 
 figures: $(STAMP) ## the figures of bench/README.md, in minutes (LONG=1: in hours)
 	$(needs)
 	@$(RUN) -m bench.figures $(if $(LONG),--long)
+
+chaos: $(STAMP) ## daemons and RabbitMQ killed, frozen, cut off under load: nothing lost? (LONG=1: the figures)
+	@sh tests/parts/install_rabbitmq.sh || true
+	@$(RUN) -m bench.chaos --plan $(if $(LONG),long,short) $(CHAOS)
 
 demo: $(if $(filter rabbitmq,$(BROKER)),$(STAMP) demo-broker,$(RUNTIME)) ## see webhooks arrive (DURATION=seconds, BROKER=rabbitmq)
 	@BROKER="$(BROKER)" DURATION="$(DURATION)" $(RUN) -m examples.demo

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from bench.feeding import ApiDoor
+from bench.doors import ApiDoor
 from bench.ground import config_for
 from bench.received import Receiving
 from bench.served import Served

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.feeding import ApiDoor
+from bench.doors import ApiDoor
 from bench.received import Receiving
 from bench.served import Served
 from tests.parts.ports import free_port

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from bench.feeding import ApiDoor
+from bench.doors import ApiDoor
 from bench.ground import config_for
 from bench.received import Receiving, Request
 from bench.served import Served
@@ -97,7 +97,7 @@ def most_at_once(requests: Iterable[Request]) -> int:
     """Return how many requests were under way at one moment, at most."""
     # At the same moment an end comes first: its answer is what lets the next one begin.
     turns = sorted(
-        [(each.arrived, 1) for each in requests] + [(each.answered, -1) for each in requests]
+        [(each.arrived, 1) for each in requests] + [(each.ended, -1) for each in requests]
     )
     now = greatest = 0
     for _, turn in turns:
@@ -130,7 +130,7 @@ def measure_endings(tasks: int) -> Endings:
         else:
             ways[each.number].append(each)
     gaps = [
-        after.arrived - before.answered for way in ways.values() for before, after in pairwise(way)
+        after.arrived - before.ended for way in ways.values() for before, after in pairwise(way)
     ]
     wrong = sum(
         [each.attempt for each in ways[number]] != [*range(1, _retries(number) + 2)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.feeding import ApiDoor
+from bench.doors import ApiDoor
 from bench.filling import body, fill, queued
 from bench.ground import config_for
 from bench.received import Receiving

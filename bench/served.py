@@ -96,6 +96,14 @@ class Served:
         """SIGTERM it, and return its exit code."""
         return self._end(signal.SIGTERM, timeout)
 
+    def freeze(self) -> None:
+        """Stop it where it is: its connections stay open and nothing answers."""
+        self._started.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._started.send_signal(signal.SIGCONT)
+
     def close(self) -> None:
         self._guardian.close()
         if self._process is not None:

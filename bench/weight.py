@@ -15,7 +15,7 @@ from statistics import linear_regression
 
 import pika
 
-from bench.feeding import ApiDoor
+from bench.doors import ApiDoor
 from bench.filling import QUEUE, body, fill, queued
 from bench.ground import config_for
 from bench.received import Receiving

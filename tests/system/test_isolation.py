@@ -1,5 +1,6 @@
 """Hosts that are dead, slow, busy or mended again: what the others of their queue notice of it."""
 
+import http.client
 import json
 import signal
 import socket
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.parts.intake import Intake
+from tests.parts.ports import free_port
+from tests.parts.rabbit_stage import RabbitStage
 from tests.parts.receiver import Answer, Receiver, Request
 
 pytestmark = pytest.mark.system
@@ -53,10 +56,22 @@ def waits(intake: Intake, reason: str) -> int:
 
 
 def until(intake: Intake, reason: str, count: int) -> None:
-    while waits(intake, reason) < count:
-        intake.daemon.wait_for_event(
-            "task.scheduled", after=intake.daemon.mark(), reason=reason, timeout=20
-        )
+    """Wait until tasks were sent away so often for that reason."""
+    while True:
+        mark = intake.daemon.mark()  # before the count: none may come unseen in between
+        if waits(intake, reason) >= count:
+            return
+        intake.daemon.wait_for_event("task.scheduled", after=mark, reason=reason, timeout=20)
+
+
+def post(port: int, path: str) -> int:
+    """Post to the API of a daemon; return the status."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("POST", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def attempts(requests: list[Request]) -> set[str | None]:
@@ -91,7 +106,7 @@ def test_the_breaker_sends_one_probe_at_a_time_and_closes_after_two() -> None:
         intake.daemon.wait_for_event("breaker.opened", reason="failures", failures=20)
         intake.post([{"url": f"{host.url}/x"} for _ in range(10)])
         host.wait_for(1, "/x")
-        until(intake, "breaker_open", waits(intake, "breaker_open") + 30)
+        until(intake, "breaker_open", waits(intake, "breaker_open") + 15)
         assert host.in_flight == len(host.received("/x")) == 1
         assert named(intake, host.url)["state"] == "half_open"
         host.release("/x")
@@ -152,3 +167,24 @@ def test_a_reload_switches_the_breaker_off() -> None:
         intake.daemon.wait_for_event("config.reloaded", changes=["breaker.enabled"])
         intake.post([{"url": "/bad", "max_retries": 0} for _ in range(30)])
         host.wait_for(50)
+
+
+@pytest.mark.rabbitmq
+def test_what_is_decided_at_one_daemon_is_heard_by_the_others_and_by_the_next(
+    rabbit_stage: RabbitStage,
+) -> None:
+    host = rabbit_stage.receiver.url.removeprefix("http://")
+    ports = [free_port() for _ in range(3)]
+    tops = [f'[api]\nlisten = "127.0.0.1:{port}"\n' for port in ports]
+    first, second = (rabbit_stage.daemon({"a": ""}, top=top) for top in tops[:2])
+    for word, event in (("open", "breaker.opened"), ("close", "breaker.closed"), ("open", "")):
+        before = first.mark(), second.mark()
+        assert post(ports[0], f"/v1/destinations/{host}/{word}") == 200
+        for daemon, mark in zip((first, second), before, strict=True):
+            daemon.wait_for_event(event or "breaker.opened", destination=host, after=mark)
+    third = rabbit_stage.daemon({"a": ""}, top=tops[2])
+    third.wait_for_event("breaker.opened", destination=host, reason="request")
+    rabbit_stage.publish("a", *({"url": "/x"} for _ in range(10)))
+    rabbit_stage.wait_for_depths("a", 0, 0)
+
+    assert rabbit_stage.receiver.requests == []

@@ -5,7 +5,7 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.observer import RecordingObserver
 from webhook_runner.engine.destination import State, Trial
-from webhook_runner.engine.destinations import RETURNS, Destinations, decree
+from webhook_runner.engine.destinations import Destinations, decree
 from webhook_runner.policy.verdict import Why
 from webhook_runner.settings import BreakerSettings
 from webhook_runner.task.event import BreakerClosed, BreakerOpened
@@ -126,7 +126,7 @@ async def test_a_hundred_thousand_held_tasks_come_back_at_a_bounded_pace() -> No
     backs = [ground.back_in() for _ in range(100_000)]
     assert backs[0] == 30
     assert backs == sorted(backs)
-    assert backs[-1] == pytest.approx(30 + 100_000 / RETURNS, abs=0.2)
+    assert backs[-1] == pytest.approx(30 + 200, abs=0.2)
     assert ground.all.standing(A).held == 100_000
 
 
@@ -135,6 +135,18 @@ async def test_410_opens_for_as_long_as_a_breaker_is_ever_open() -> None:
     ground.all.end(ground.begin(), well=True, gone=True)
     assert ground.held_for() == 1234
     assert ground.observer.last(BreakerOpened).reason == "gone"
+
+
+async def test_410_of_many_requests_opens_once_and_that_of_a_probe_again() -> None:
+    ground = Ground()
+    for trial in [ground.begin() for _ in range(50)]:
+        ground.all.end(trial, well=True, gone=True)
+    assert len(ground.observer.events) == 1
+    for count in (2, 3):
+        await ground.clock.advance(600)
+        ground.all.end(ground.begin(), well=True, gone=True)
+        assert ground.held_for() == 600
+        assert len(ground.observer.events) == count
 
 
 async def test_what_a_person_opens_stays_open_until_a_person_closes_it() -> None:
