@@ -163,6 +163,7 @@ def _carry_out(tasks: Sequence[dict[str, object]], requests: int) -> list[Reques
     with tempfile.TemporaryDirectory(prefix="wr-limits-") as name:
         directory = Path(name)
         with Receiving(directory) as receiver:
+            receiver.prefer()
             config = config_for(f"embedded:{name}/queue.db", receiver.url, port=port) + _QUEUES
             with Served(directory, config) as daemon:
                 daemon.start()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
@@ -104,6 +105,11 @@ class Receiving:
         if self._process.stdout is None:
             raise RuntimeError("the receiver has no output")
         return self._process.stdout
+
+    def prefer(self) -> None:
+        """Let it go before all others, where we may: what has arrived is written down at once."""
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, -15)
 
     def look(self) -> list[Request]:
         """Return what has been written down since the last look; all of it is in `requests`."""
