@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -61,8 +61,13 @@ def tell(found: Found, console: Console) -> None:
         console.out(f"{what} {line.value:>22}  {line.limit:<22} {line.verdict}", highlight=False)
 
 
-def measure_all(chosen: Sequence[Figure], scale: Scale, console: Console) -> list[Found]:
-    """Measure one after the other, with a bar on a terminal; print each as it is known."""
+def measure_all(
+    chosen: Sequence[Figure], scale: Scale, console: Console, keep: Callable[[list[Found]], None]
+) -> list[Found]:
+    """Measure one after the other, with a bar on a terminal; print and keep each when it is known.
+
+    A run of hours that is ended half way has told what it knew.
+    """
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     found = []
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
@@ -72,6 +77,7 @@ def measure_all(chosen: Sequence[Figure], scale: Scale, console: Console) -> lis
             with _words_to_a_file(figure.name):
                 found.append(measure(figure, scale))
             tell(found[-1], console)
+            keep(found)
             progress.advance(bar)
     return found
 
@@ -120,13 +126,15 @@ def main() -> int:
     chosen, scale = _chosen(options.only), Scale(options.long)
     console = Console()
     began = time.monotonic()
-    found = measure_all(chosen, scale, console)
-    if options.json:
-        options.json.write_text(_as_json(found, scale))
-    if options.write:
-        README.write_text(
-            write_table(README.read_text(), {f.figure.name: f.lines for f in found}, scale)
-        )
+
+    def keep(found: list[Found]) -> None:
+        if options.json:
+            options.json.write_text(_as_json(found, scale))
+        if options.write:
+            known = {each.figure.name: each.lines for each in found}
+            README.write_text(write_table(README.read_text(), known, scale))
+
+    found = measure_all(chosen, scale, console, keep)
     failed = [each.figure.name for each in found if not all(line.passed for line in each.lines)]
     verdict = f"FAIL: {', '.join(failed)}" if failed else "PASS"
     console.out(f"{len(found)} figures in {time.monotonic() - began:.0f} s {verdict}")

@@ -26,14 +26,14 @@ UNRULY_SECONDS = 0.05
 BACKOFF, JITTER = 0.2, 0.5
 MOST_RETRIES = 4
 LONGEST = 600.0
-_BATCH = 500
+_BATCH = 100
 _QUEUES = f"""
 [breaker]
 enabled = false
 [queues.narrow]
 concurrency = {CONCURRENCY}
 [queues.paced]
-concurrency = 200
+concurrency = 50
 rate = "{RATE}/s"
 bucket_size = {BUCKET}
 [queues.failing]
