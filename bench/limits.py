@@ -28,6 +28,8 @@ MOST_RETRIES = 4
 LONGEST = 600.0
 _BATCH = 500
 _QUEUES = f"""
+[breaker]
+enabled = false
 [queues.narrow]
 concurrency = {CONCURRENCY}
 [queues.paced]

@@ -53,38 +53,45 @@ class Mutation:
     name: str
     line: int
     function: str
-    apply: Callable[[], None]
+    seat: Any
+    index: int | str
+    original: ast.AST
+    changed: ast.AST
+
+    def apply(self) -> None:
+        self._seat(self.changed)
+
+    def undo(self) -> None:
+        self._seat(self.original)
+
+    def _seat(self, node: ast.AST) -> None:
+        if isinstance(self.seat, list):
+            self.seat[int(self.index)] = node
+        else:
+            setattr(self.seat, str(self.index), node)
 
 
 def mutations(tree: ast.Module) -> list[Mutation]:
-    """Return all changes of ``tree``, in the same order every time; each one changes the tree."""
+    """Return all changes of ``tree``; each is made to it, and taken back."""
     found: list[Mutation] = []
     times: Counter[str] = Counter()
     for mutation in _everywhere(tree):
         times[mutation.name] += 1
         count = times[mutation.name]
         name = f"{mutation.name} #{count}" if count > 1 else mutation.name
-        found.append(Mutation(name, mutation.line, mutation.function, mutation.apply))
+        found.append(replace(mutation, name=name))
     return found
 
 
 def _everywhere(tree: ast.Module) -> Iterator[Mutation]:
     known = {name for statement in tree.body for name in _needed_at_once(statement)}
-    for index, statement in enumerate(tree.body):
-        if isinstance(statement, ast.Import | ast.ImportFrom):
+    for child in _children(tree):
+        node = child.node
+        if isinstance(node, ast.Import | ast.ImportFrom):
             continue
-        is_data = isinstance(statement, ast.Assign) and not known & set(_names(*statement.targets))
-        only = ast.Module([statement], [])
-        for each in _inside(only, (), DATA if is_data else AT_IMPORT):
-            yield _restored(each, tree, index, only)
-
-
-def _restored(mutation: Mutation, tree: ast.Module, index: int, only: ast.Module) -> Mutation:
-    def apply() -> None:
-        mutation.apply()
-        tree.body[index] = only.body[0]
-
-    return replace(mutation, apply=apply)
+        targets = tuple(_names(*node.targets)) if isinstance(node, ast.Assign) else ()
+        is_data = targets and not known & set(targets)
+        yield from _of(child, targets, DATA if is_data else AT_IMPORT)
 
 
 def _needed_at_once(node: ast.AST) -> Iterator[str]:
@@ -105,49 +112,54 @@ def _names(*nodes: ast.AST) -> Iterator[str]:
         yield from (each.id for each in ast.walk(node) if isinstance(each, ast.Name))
 
 
-def _inside(node: ast.AST, place: tuple[str, ...], function: str) -> Iterator[Mutation]:
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """A node, and where it sits: in which list or node, at which place or in which field."""
+
+    node: ast.AST
+    field: str
+    seat: Any
+    index: int | str
+
+
+def _of(child: _Child, place: tuple[str, ...], function: str) -> Iterator[Mutation]:
+    node = child.node
+    for changed in _variants(node, child.field):
+        name = f"{'.'.join(place)}: {_said(node)} -> {_said(changed)}"
+        line = getattr(node, "lineno", 0)
+        yield Mutation(name, line, function, child.seat, child.index, node, changed)
+    if isinstance(node, ast.JoinedStr):
+        return
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         place = (*place, node.name)
-    for field, seat, index, child in _children(node):
+    for inner in _children(node):
         within = function
-        if field == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if inner.field == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             within = function if function not in {DATA, AT_IMPORT} else ".".join(place)
-        for changed in _variants(child, field):
-            apply = _replacing(node, field, seat, index, changed)
-            name = f"{'.'.join(place)}: {_said(child)} -> {_said(changed)}"
-            yield Mutation(name, getattr(child, "lineno", 0), within, apply)
-        if not isinstance(child, ast.JoinedStr):
-            yield from _inside(child, place, within)
+        yield from _of(inner, place, within)
 
 
-def _children(node: ast.AST) -> Iterator[tuple[str, list[ast.AST] | None, int, ast.AST]]:
-    """Yield what stands in a node: in which field, in which list if it is one, and where there."""
+def _children(node: ast.AST) -> Iterator[_Child]:
     for field, value in ast.iter_fields(node):
-        if field in _UNTOUCHED:
+        if field in _UNTOUCHED or value is None:
             continue
         if field == "annotation":
-            # Types change nothing; but what is called there, as the bounds of a field, does.
-            every = ast.walk(value) if isinstance(value, ast.AST) else ()
-            calls = [each for each in every if isinstance(each, ast.Call)]
-            for call in calls:
-                yield from _children(call)
-            continue
-        seat = value if isinstance(value, list) else None
-        for index, child in enumerate([value] if seat is None else seat):
-            if isinstance(child, ast.AST) and not _is_docstring(child):
-                yield field, seat, index, child
+            yield from _called(value)
+        elif isinstance(value, ast.AST):
+            yield _Child(value, field, node, field)
+        elif isinstance(value, list):
+            yield from (
+                _Child(each, field, value, index)
+                for index, each in enumerate(value)
+                if isinstance(each, ast.AST) and not _is_docstring(each)
+            )
 
 
-def _replacing(
-    node: ast.AST, field: str, seat: list[ast.AST] | None, index: int, changed: ast.AST
-) -> Callable[[], None]:
-    def apply() -> None:
-        if seat is None:
-            setattr(node, field, changed)
-        else:
-            seat[index] = changed
-
-    return apply
+def _called(annotation: ast.AST) -> Iterator[_Child]:
+    """Types change nothing; but what is called there, as the bounds of a field, does."""
+    for each in ast.walk(annotation):
+        if isinstance(each, ast.Call):
+            yield from _children(each)
 
 
 def _variants(node: ast.AST, field: str) -> Iterator[ast.AST]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutation.equivalent import EQUIVALENT
 from tests.mutation.mutations import AT_IMPORT, DATA, mutations
 
 SOURCE = '''"""What it is."""
@@ -46,15 +47,24 @@ def test_every_decision_is_changed_and_no_prose(place: str) -> None:
 
 
 def test_each_change_makes_another_program_and_has_a_name_of_its_own() -> None:
-    source = Path("webhook_runner/policy/backoff.py").read_text()
-    changes = mutations(ast.parse(source))
-    programs = {ast.unparse(ast.parse(source))}
-    tried = range(0, len(changes), 5)
-    for number in tried:
-        tree = ast.parse(source)
-        mutations(tree)[number].apply()
+    tree = ast.parse(Path("webhook_runner/policy/backoff.py").read_text())
+    unchanged = ast.unparse(tree)
+    changes = mutations(tree)
+    tried, programs = changes[::5], {unchanged}
+    for change in tried:
+        change.apply()
         compile(tree, "backoff.py", "exec")
         programs.add(ast.unparse(tree))
+        change.undo()
 
+    assert ast.unparse(tree) == unchanged
     assert len(programs) == len(tried) + 1
     assert len({each.name for each in changes}) == len(changes) > 50
+
+
+@pytest.mark.parametrize("file", EQUIVALENT)
+def test_what_is_known_to_change_nothing_is_still_a_change(file: str) -> None:
+    names = {each.name for each in mutations(ast.parse(Path(file).read_text()))}
+
+    assert [name for name in EQUIVALENT[file] if name not in names] == []
+    assert all(EQUIVALENT[file].values())

@@ -106,7 +106,7 @@ def test_the_breaker_sends_one_probe_at_a_time_and_closes_after_two() -> None:
         intake.daemon.wait_for_event("breaker.opened", reason="failures", failures=20)
         intake.post([{"url": f"{host.url}/x"} for _ in range(10)])
         host.wait_for(1, "/x")
-        until(intake, "breaker_open", waits(intake, "breaker_open") + 30)
+        until(intake, "breaker_open", waits(intake, "breaker_open") + 15)
         assert host.in_flight == len(host.received("/x")) == 1
         assert named(intake, host.url)["state"] == "half_open"
         host.release("/x")

@@ -50,7 +50,7 @@ class Destination:
         self.forced = ""
         self.forced_since = 0.0
         self.paused_until = 0.0
-        self.held = LineUp()
+        self.held: LineUp | None = None  # few have one: ten thousand of them would be heavy
         self.is_calm = True
 
     def look(self, now: float) -> None:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from webhook_runner.engine.destination import Destination, Standing, State, Trial
 from webhook_runner.policy.breaker import Turn
+from webhook_runner.policy.line_up import LineUp
 from webhook_runner.policy.mixture import Host
 from webhook_runner.policy.verdict import Why
 from webhook_runner.ports import Clock, Observer
@@ -84,6 +85,8 @@ class Destinations:
         """Return when one that ``held`` names a reason for is to come back (epoch seconds)."""
         known, now = self._known[host], self._clock.monotonic()
         earliest = max(self._end(known, now)[0], now + self._wait(known, now))
+        if known.held is None:
+            known.held = LineUp()
         return self._clock.now() - now + known.held.place(earliest, RETURNS)
 
     def begin(self, host: Host) -> Trial | None:
@@ -112,11 +115,13 @@ class Destinations:
 
         """
         known, now = trial.destination, self._clock.monotonic()
+        gone = gone and trial.era == known.breaker.era
+        well = None if gone else well
         turn = known.breaker.end(trial.era, well=well, now=now, rules=self._rules)
         trial.era = 0
         if pause > 0:
             known.paused_until = max(known.paused_until, now + pause)
-        if gone and not known.forced:
+        if gone:
             known.breaker.open(now, self._rules.max_open_seconds)
             self._opened(known, "gone")
         elif turn is Turn.CLOSED:
@@ -189,7 +194,7 @@ class Destinations:
             until=self._clock.now() + until - now if told else None,
             requests=requests,
             failures=failures,
-            held=known.held.waiting(now),
+            held=known.held.waiting(now) if known.held else 0,
             forced=bool(known.forced),
         )
 

@@ -1,6 +1,5 @@
 """Is a destination well enough to be called? Requests and failures of a window open its breaker."""
 
-from collections import deque
 from enum import StrEnum
 
 from webhook_runner.policy.answer import is_success
@@ -84,11 +83,16 @@ class Breaker:
         self._ends = 0.0
         self._requests = self._failures = 0
         self._past_requests = self._past_failures = 0
-        self._past: deque[tuple[int, int, int]] = deque()
+        self._past: list[tuple[int, int, int]] = []
 
     @property
     def is_closed(self) -> bool:
         return not self._open_for
+
+    @property
+    def era(self) -> int:
+        """The number of requests that are begun now, and counted when they end."""
+        return self._era
 
     @property
     def until(self) -> float:
@@ -180,7 +184,7 @@ class Breaker:
             self._requests = self._failures = 0
         self._index, self._ends = index, (index + 1) * length
         while self._past and self._past[0][0] <= index - SLICES:
-            _, requests, failures = self._past.popleft()
+            _, requests, failures = self._past.pop(0)
             self._past_requests -= requests
             self._past_failures -= failures
 

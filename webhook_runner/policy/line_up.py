@@ -6,6 +6,9 @@ from collections import deque
 STEP = 0.1
 """Those of one step (seconds) come back together."""
 
+MOST_SECONDS = 4096
+"""The counts of so many seconds are kept."""
+
 
 class LineUp:
     """Gives times at which to come back; times are seconds of any one clock."""
@@ -14,7 +17,7 @@ class LineUp:
 
     def __init__(self) -> None:
         self._tail = -math.inf
-        self._waiting: deque[tuple[int, int]] = deque()
+        self._waiting: deque[tuple[int, int]] = deque(maxlen=MOST_SECONDS)
 
     def place(self, earliest: float, per_second: float) -> float:
         """Return when the next one comes back: at ``earliest``, or behind those before it."""

@@ -44,6 +44,11 @@ def test_any_other_url_is_refused(url: object) -> None:
     assert caught.value.rule == "url"
 
 
+def test_a_request_is_refused_for_its_url_too() -> None:
+    with pytest.raises(RefusedError, match="http or https"):
+        check_request(request(url="ftp://h.test/"))
+
+
 @pytest.mark.parametrize("method", ["POST", "get", "M-SEARCH", "x!#$%&'*+.^_`|~0"])
 def test_any_token_is_a_method(method: str) -> None:
     check_message(request(method=method))

@@ -137,6 +137,18 @@ async def test_410_opens_for_as_long_as_a_breaker_is_ever_open() -> None:
     assert ground.observer.last(BreakerOpened).reason == "gone"
 
 
+async def test_410_of_many_requests_opens_once_and_that_of_a_probe_again() -> None:
+    ground = Ground()
+    for trial in [ground.begin() for _ in range(50)]:
+        ground.all.end(trial, well=True, gone=True)
+    assert len(ground.observer.events) == 1
+    for count in (2, 3):
+        await ground.clock.advance(600)
+        ground.all.end(ground.begin(), well=True, gone=True)
+        assert ground.held_for() == 600
+        assert len(ground.observer.events) == count
+
+
 async def test_what_a_person_opens_stays_open_until_a_person_closes_it() -> None:
     ground = Ground()
     ground.decide("open")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook_runner.policy.line_up import STEP, LineUp
+from webhook_runner.policy.line_up import MOST_SECONDS, STEP, LineUp
 from webhook_runner.policy.mixture import LATELY, Mixture, share_of
 
 A, B, C = ("a", 80), ("b", 80), ("a", 81)
@@ -47,6 +47,13 @@ def test_a_line_knows_how_many_it_has_and_when_all_are_back() -> None:
     assert not line.is_over(59)
     assert line.is_over(60)
     assert line.waiting(62) == 0
+
+
+def test_what_a_line_remembers_is_bounded() -> None:
+    line = LineUp()
+    for second in range(3 * MOST_SECONDS):
+        line.place(second, 1000)
+    assert len(line._waiting) <= MOST_SECONDS
 
 
 def test_a_queue_is_mixed_while_it_had_another_destination_lately() -> None:
