@@ -8,17 +8,20 @@ BROKER ?= embedded
 # More workers than this wait for each other's RabbitMQ nodes.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; [ $$n -lt 2 ] && n=2; echo $$n)
 PYTEST := $(RUN) -m pytest -n $(WORKERS) --dist loadfile
-WITHOUT_BROKER := $(wildcard tests/unit tests/journey tests/architecture)
+WITHOUT_BROKER := $(wildcard tests/unit tests/fuzz tests/journey tests/architecture)
+SECONDS ?= 60
+TIMES ?= 20
+SYSTEM_TIMES ?= 3
 TYPED := $(wildcard webhook_runner tests bench examples docs)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock broker database fmt lint types imports unit check test demo docs clean
+.PHONY: help setup lock broker database network fmt lint types imports unit check test test-repeat fuzz mutants demo docs clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1         \2/; s/^  \(.\{9\}\) */  \1 /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1           \2/; s/^  \(.\{11\}\) */  \1 /p' Makefile
 
 setup: $(STAMP) ## create .venv with the package and what its tests need
 	@:
@@ -57,6 +60,9 @@ broker: ## see to it that a RabbitMQ server can be started
 database: ## see to it that a PostgreSQL server can be started
 	@sh tests/parts/install_postgresql.sh
 
+network: ## see to it that tests can have a network of their own
+	@sh tests/parts/install_iproute2.sh
+
 fmt: $(STAMP) ## format the code
 	@$(RUN) -m ruff format .
 	@$(RUN) -m ruff check --fix .
@@ -79,7 +85,21 @@ check: lint types imports unit ## lint, types, imports and unit: under a minute
 test: $(STAMP) ## every test; brings RabbitMQ and PostgreSQL when it may
 	@sh tests/parts/install_rabbitmq.sh || true
 	@sh tests/parts/install_postgresql.sh || true
+	@sh tests/parts/install_iproute2.sh || true
 	@$(PYTEST)
+
+test-repeat: $(STAMP) ## every test many times, each time in another order (TIMES=20, SYSTEM_TIMES=3, SELECT=paths)
+	@sh tests/parts/install_rabbitmq.sh || true
+	@sh tests/parts/install_postgresql.sh || true
+	@$(RUN) -m bench.repeat --times $(TIMES) --system-times $(SYSTEM_TIMES) --workers $(WORKERS) $(SELECT)
+
+fuzz: $(STAMP) ## made-up input for all that reads input, for SECONDS=60 each (ONLY=url,message, KEEP=1)
+	@$(RUN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["fuzz"])' \
+	  | xargs $(RUN) -m pip install -qq || $(FAILED)
+	@$(RUN) -m tests.fuzz --seconds $(SECONDS) $(if $(ONLY),--only $(ONLY)) $(if $(KEEP),--keep)
+
+mutants: $(STAMP) ## small wrong changes of the decisions: which the unit tests notice (ONLY=policy/retry.py)
+	@$(RUN) -m tests.mutation $(if $(ONLY),--only $(ONLY))
 
 demo: $(if $(filter rabbitmq,$(BROKER)),$(STAMP) demo-broker,$(RUNTIME)) ## see webhooks arrive (DURATION=seconds, BROKER=rabbitmq)
 	@BROKER="$(BROKER)" DURATION="$(DURATION)" $(RUN) -m examples.demo
@@ -92,5 +112,6 @@ docs: $(STAMP) ## write docs/reference anew from the code
 	@$(RUN) -m docs.generate
 
 clean: ## remove what the other targets made
-	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* \
+	  .fuzz .mutants.json .repeat
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

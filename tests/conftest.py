@@ -10,6 +10,8 @@ from tests.parts.broker import HOW_TO_GET_ONE, URL_VARIABLE, WANTING, TestBroker
 from tests.parts.cluster import Cluster, find_binaries
 from tests.parts.installation import Installation
 from tests.parts.node import RabbitNode
+from tests.parts.own_network import HOW_TO_GET_ONE as HOW_TO_GET_NETWORK
+from tests.parts.own_network import WANTING as WANTING_NETWORK
 from tests.parts.postgresql import HOW_TO_GET_ONE as HOW_TO_GET_POSTGRESQL
 from tests.parts.postgresql import WANTING as WANTING_POSTGRESQL
 from tests.parts.postgresql import TestServer, obtain_server, own_schema
@@ -118,9 +120,13 @@ def receiver() -> Iterator[Receiver]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say last, and loudly, what was not tested for want of a broker or a database."""
+    """Say last, and loudly, what was not tested for want of a broker, a database or a network."""
     skipped = terminalreporter.stats.get("skipped", [])
-    for wanted, how in ((WANTING, HOW_TO_GET_ONE), (WANTING_POSTGRESQL, HOW_TO_GET_POSTGRESQL)):
+    for wanted, how in (
+        (WANTING, HOW_TO_GET_ONE),
+        (WANTING_POSTGRESQL, HOW_TO_GET_POSTGRESQL),
+        (WANTING_NETWORK, HOW_TO_GET_NETWORK),
+    ):
         wanting = sum(wanted in str(report.longrepr) for report in skipped)
         if wanting:
             terminalreporter.write_sep(

@@ -85,6 +85,17 @@ def test_every_link_leads_to_a_file(path: Path) -> None:
     assert [link for link in wanted if not (path.parent / link).exists()] == []
 
 
+def test_every_guarantee_is_numbered_and_linked_to_tests_that_exist() -> None:
+    chapters = re.split(r"^## ", (ROOT / "docs/guarantees.md").read_text(), flags=re.MULTILINE)
+    promises = [each for each in chapters if re.match(r"G\d+\. ", each)]
+    assert [each.split(".")[0] for each in promises] == [f"G{n}" for n in range(1, 19)]
+    for promise in promises:
+        proofs = re.findall(r"\[(test_\w+)\]\(\.\./([^)]+)\)", promise)
+        assert proofs or "Not in this version" in promise, promise
+        for test, file in proofs:
+            assert f"def {test}(" in (ROOT / file).read_text(), f"{file} has no {test}"
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_no_document_tells_who_wrote_it_where(path: Path) -> None:
     found = FORBIDDEN.search(path.read_text())

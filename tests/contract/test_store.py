@@ -1,6 +1,7 @@
 """What every store does: entries become what is known of a task, and questions see them all."""
 
 import asyncio
+from base64 import urlsafe_b64encode
 
 import msgspec
 import pytest
@@ -20,6 +21,12 @@ from webhook_runner.task.state import TaskState
 
 READY, RUNNING = TaskState.READY, TaskState.RUNNING
 SUCCEEDED, FAILED, SCHEDULED = TaskState.SUCCEEDED, TaskState.FAILED, TaskState.SCHEDULED
+
+# Cursors that somebody made up: no column holds such a number of a run.
+NO_RUNS = [
+    urlsafe_b64encode(f'[1.0,"t",{run}]'.encode()).decode().rstrip("=")
+    for run in (2**63, 10**30, 0, -(2**64))
+]
 
 
 async def state_of(stores: StoreRig, name: str = "t", run: int | None = None) -> TaskState | None:
@@ -220,7 +227,7 @@ async def test_lists_are_narrowed_by_state_queue_and_time(stores: StoreRig) -> N
     assert await ids(TaskQuery(states=frozenset({TaskState.HELD}))) == []
 
 
-@pytest.mark.parametrize("cursor", ["nonsense", "e30", "WyJhIl0", "ä", "\0"])
+@pytest.mark.parametrize("cursor", ["nonsense", "e30", "WyJhIl0", "ä", "\0", *NO_RUNS])
 async def test_a_cursor_that_is_none_is_refused(stores: StoreRig, cursor: str) -> None:
     with pytest.raises(ValueError, match="is no cursor"):
         await stores.store.tasks(TaskQuery(cursor=cursor))

@@ -20,7 +20,17 @@ from webhook_runner.errors import RefusedError
 Profile = Literal["internal", "public"]
 
 _NEVER_NEEDED = frozenset({"broadcast", "unspecified", "link_local", "multicast", "reserved"})
-_METADATA_HOSTS = frozenset({"metadata.google.internal", "metadata.goog", "metadata"})
+# By address they are refused anyway; through a proxy the name is all that is seen here.
+_METADATA_HOSTS = frozenset(
+    {
+        "instance-data",  # AWS
+        "instance-data.ec2.internal",
+        "metadata",  # Google
+        "metadata.goog",
+        "metadata.google.internal",
+        "metadata.tencentyun.com",
+    }
+)
 _LARGEST_PORT = 65535
 _BRACKETED = re.compile(r"^\[([^\]]+)\](?::(\d+))?$")
 _WITH_PORT = re.compile(r"^([^:]*):(\d+)$")

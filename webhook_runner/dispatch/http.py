@@ -58,13 +58,15 @@ class HttpDispatcher:
             raise ConfigError(f"egress: {error}") from error
         context = make_ssl_context(egress.ca_file)
         self._choice = ProxyChoice(egress.proxy, egress.no_proxy)
-        connector = Connector(self._guard, resolver or SystemResolver(), self._choice.trusted)
+        resolver = resolver or SystemResolver()
         self._direct: _Client = (LeanClient if client == "lean" else PooledClient)(
-            connector, context
+            Connector(self._guard, resolver), context
         )
         self._proxied: _Client = self._direct
         if self._choice.proxy is not None:
-            self._proxied = PooledClient(connector, context, self._choice.proxy)
+            # A task that names the proxy as its target is judged like any other.
+            to_proxy = Connector(self._guard, resolver, self._choice.trusted)
+            self._proxied = PooledClient(to_proxy, context, self._choice.proxy)
         self._passed: set[str] = set()
 
     def configure(self, queue: str, concurrency: int) -> None:

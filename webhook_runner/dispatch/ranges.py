@@ -51,6 +51,7 @@ _METADATA = frozenset(
             "100.100.100.200",  # Alibaba
             "192.0.0.192",  # Oracle
             "fd00:ec2::254",  # AWS
+            "fd00:ec2::23",  # AWS, pods
             "fd20:ce::254",  # Google
         ),
     )

@@ -33,16 +33,24 @@ class SystemResolver:
     """What the system's own resolver says (files, DNS, ...), remembered for ``ttl`` seconds.
 
     ``limit`` bounds one look-up in seconds, ``threads`` how many run at a time: a look-up that
-    nobody waits for any longer keeps its thread until the system gives up on it.
+    nobody waits for any longer keeps its thread until the system gives up on it. ``reserved``
+    more are for names that had an answer the last time: these go on however many others hang.
     """
 
     def __init__(
-        self, lookup: Lookup | None = None, *, threads: int = 8, limit: float = 5, ttl: float = 5
+        self,
+        lookup: Lookup | None = None,
+        *,
+        threads: int = 96,
+        reserved: int = 32,
+        limit: float = 5,
+        ttl: float = 5,
     ) -> None:
         self._lookup = lookup or system_lookup
         self._limit = limit
         self._ttl = ttl
         self._free = asyncio.Semaphore(threads)
+        self._reserved = asyncio.Semaphore(reserved)
         self._cache: dict[str, tuple[float, Addresses]] = {}
         self._running: dict[str, asyncio.Future[Addresses]] = {}
 
@@ -53,9 +61,10 @@ class SystemResolver:
         until, addresses = self._cache.get(host, (0.0, ()))
         if loop.time() < until:
             return addresses
+        free = self._reserved if self._cache.pop(host, None) else self._free
         try:
             async with asyncio.timeout(self._limit):
-                addresses = await self._shared(host)
+                addresses = await self._shared(host, free)
         except TimeoutError:
             raise AttemptError(
                 Trouble.DNS, f"{host}: no answer from the resolver within {self._limit:g} s"
@@ -65,23 +74,23 @@ class SystemResolver:
         self._cache[host] = (loop.time() + self._ttl, addresses)
         return addresses
 
-    async def _shared(self, host: str) -> Addresses:
+    async def _shared(self, host: str, free: asyncio.Semaphore) -> Addresses:
         """Wait for the one look-up of this host that runs, starting it if need be."""
         if host not in self._running:
-            await self._free.acquire()
+            await free.acquire()
             if host in self._running:
-                self._free.release()
-        running = self._running.get(host) or self._start(host)
+                free.release()
+        running = self._running.get(host) or self._start(host, free)
         return _judged(host, await asyncio.shield(running))
 
-    def _start(self, host: str) -> asyncio.Future[Addresses]:
+    def _start(self, host: str, free: asyncio.Semaphore) -> asyncio.Future[Addresses]:
         loop = asyncio.get_running_loop()
         found: asyncio.Future[Addresses] = loop.create_future()
         self._running[host] = found
 
         def finish(addresses: Addresses, error: Exception | None) -> None:
             self._running.pop(host, None)
-            self._free.release()
+            free.release()
             if error is None:
                 found.set_result(addresses)
             else:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import ip_address
 
 import httpx2
 
@@ -18,6 +19,9 @@ _PLAIN = re.compile(
     r"((?:/(?!\.)[\w.~!$%&'()*+,;=:@-]*)*(?:\?[\w.~!$%&'()*+,;=:@/?-]*)?)",
     re.ASCII,
 )
+_LABEL = re.compile(r"[a-z0-9_-]{1,63}")
+_NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
+_LONGEST_NAME = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +85,37 @@ def _parsed(url: str) -> httpx2.URL:
 
 def _origin_of(url: httpx2.URL) -> Origin:
     raw_host = url.raw_host.decode("ascii")
+    host = canonical_host(raw_host)
+    _check_host(host)
     port = url.port or DEFAULT_PORTS[url.scheme]
     authority = url.netloc.decode("ascii")
     return Origin(
         name=f"{url.scheme}://{authority}",
         scheme=url.scheme,
         raw_host=raw_host,
-        host=canonical_host(raw_host),
+        host=host,
         port=port,
         authority=authority,
         server_name=raw_host.rstrip("."),
     )
+
+
+def _check_host(host: str) -> None:
+    """Refuse what a resolver or a proxy could read as another host than the guard does."""
+    if ":" in host:
+        if "%" in host:
+            raise RefusedError("url", f"{host!r} has a zone: it is not sent to")
+        return
+    labels = host.split(".")
+    if len(host) > _LONGEST_NAME or not all(map(_LABEL.fullmatch, labels)):
+        raise RefusedError("url", f"{host!r:.300} is no host name")
+    if _NUMBER.fullmatch(labels[-1]) and not _is_address(host):
+        raise RefusedError("url", f"{host!r} is not an address of the form 192.0.2.1")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

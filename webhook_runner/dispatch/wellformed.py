@@ -26,7 +26,7 @@ _OURS = frozenset(
     }
 )
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_UNFIT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_UNFIT_IN_VALUE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _UNFIT_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 _LONGEST_REMEMBERED = 64
 _METHODS_OF_PROXIES = frozenset({"CONNECT", "TRACE"})
@@ -80,6 +80,8 @@ def check_url(url: object) -> str:
         raise RefusedError("url", "the url must be absolute: http or https, host, maybe a port")
     if "@" in parts.netloc:
         raise RefusedError("url", "a user or password in the url is not sent: use a header")
+    if "%" in parts.netloc:
+        raise RefusedError("url", "a host has no percent escapes, and no zone")
     return url
 
 

@@ -2,11 +2,15 @@
 
 import base64
 import binascii
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from webhook_runner.task.record import TaskRecord
+
+LARGEST_RUN = 2**63 - 1
+"""What a column of either database holds."""
 
 
 class Mark(Struct, frozen=True, array_like=True):
@@ -14,7 +18,7 @@ class Mark(Struct, frozen=True, array_like=True):
 
     created_at: float
     id: str
-    run: int
+    run: Annotated[int, Meta(ge=1, le=LARGEST_RUN)]
 
 
 def cursor_after(record: TaskRecord) -> str:

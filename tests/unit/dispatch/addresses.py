@@ -58,6 +58,7 @@ TABLE = """
 192.0.0.192                               metadata      metadata
 fd00:ec2::254                             metadata      metadata
 FD00:EC2:0:0:0:0:0:254                    metadata      metadata
+fd00:ec2::23                              metadata      metadata
 fd20:ce::254                              metadata      metadata
 fd00:ec2::253                             -             private
 224.0.0.0                                 multicast     multicast

@@ -46,11 +46,13 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["metadata.google.internal", "METADATA.google.internal.",
-                                  "metadata.goog", "metadata"])  # fmt: skip
+                                  "metadata.goog", "metadata", "Instance-Data",
+                                  "instance-data.ec2.internal"])  # fmt: skip
 def test_the_names_of_metadata_services_are_refused_before_they_are_resolved(host: str) -> None:
     assert name_verdict(Guard("internal"), host) == "metadata"
     assert (
-        name_verdict(Guard("internal", allow=["*.google.internal", "*.goog"]), host) == "metadata"
+        name_verdict(Guard("internal", allow=["*.internal", "*.google.internal", "*.goog"]), host)
+        == "metadata"
     )
     assert name_verdict(Guard("internal", allow=[host]), host) == "-"
 

@@ -87,6 +87,41 @@ async def test_slow_names_give_up_in_time_and_do_not_take_more_threads_than_ther
     assert await SystemResolver(lookup).resolve("late.test") == ("10.0.0.1",)
 
 
+async def test_names_that_had_an_answer_go_on_however_many_others_hang(
+    gate: threading.Event,
+) -> None:
+    def lookup(host: str) -> tuple[str, ...]:
+        if host.startswith("slow"):
+            gate.wait()
+        return ("10.0.0.1",)
+
+    resolver = SystemResolver(lookup, threads=2, reserved=1, ttl=0)
+    await resolver.resolve("known.test")
+    slow = [asyncio.ensure_future(resolver.resolve(f"slow{n}.test")) for n in range(100)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+        assert await resolver.resolve("known.test") == ("10.0.0.1",)
+    assert not any(each.done() for each in slow)
+    gate.set()
+    await asyncio.gather(*slow)
+
+
+async def test_many_names_that_hang_leave_room_for_one_never_heard_of() -> None:
+    gate = threading.Event()
+
+    def lookup(host: str) -> tuple[str, ...]:
+        if host.startswith("slow"):
+            gate.wait()
+        return ("10.0.0.1",)
+
+    resolver = SystemResolver(lookup)
+    slow = [asyncio.ensure_future(resolver.resolve(f"slow{n}.test")) for n in range(80)]
+    await asyncio.sleep(0)
+    assert await resolver.resolve("new.test") == ("10.0.0.1",)
+    gate.set()
+    await asyncio.gather(*slow)
+
+
 async def test_threads_that_end_are_free_for_others(gate: threading.Event) -> None:
     def lookup(host: str) -> tuple[str, ...]:
         if host == "slow.test":

@@ -1,5 +1,8 @@
 """Where a URL leads: the short way and the long way give the same."""
 
+import re
+from ipaddress import ip_address
+
 import httpx2
 import pytest
 from hypothesis import given
@@ -8,9 +11,19 @@ from hypothesis import strategies as st
 from webhook_runner.dispatch.target import target_of
 from webhook_runner.errors import RefusedError
 
-HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,9}[a-z0-9])?", fullmatch=True)
+# What is no name, or a number that may be read as another address, is refused: see below.
+HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,9}[a-z])?", fullmatch=True).filter(
+    lambda host: ".." not in host and not re.search(r"(^|\.)(0x[0-9a-f]*|[0-9]+)$", host)
+)
 PORTS = st.sampled_from(["", ":80", ":443", ":8080", ":1", ":65535"])
 PATHS = st.text("abYZ09._~!$&'()*+,;=:@-/%?#{}[]|^`\"<>é", max_size=20)
+
+
+def is_address(host: str) -> bool:
+    try:
+        return bool(ip_address(host))
+    except ValueError:
+        return False
 
 
 @given(st.sampled_from(["http", "https"]), HOSTS, PORTS, PATHS)
@@ -22,6 +35,11 @@ def test_every_url_is_taken_apart_as_httpx2_does(
         known = httpx2.URL(url)
     except httpx2.InvalidURL:
         with pytest.raises(RefusedError):
+            target_of(url)
+        return
+    is_number = re.fullmatch(r"(.*\.)?(\d+|0x[0-9a-f]*)", host) and not is_address(host)
+    if ".." in host or is_number:
+        with pytest.raises(RefusedError, match="no host name and no address"):
             target_of(url)
         return
     target = target_of(url)
@@ -50,3 +68,23 @@ def test_the_path_is_what_the_request_line_says(url: str, path: str) -> None:
 )  # fmt: skip
 def test_what_a_connection_can_be_shared_by_has_one_name(one: str, other: str) -> None:
     assert target_of(one).origin.name == target_of(other).origin.name
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["0", "127.1", "2130706433", "0x", "0x7f.1", "h.256", "%41", "h..", "0177.0.0.1",
+     "1.2.3.4.5", "a.1", "a.0x", "a..b", ".a",
+     "a..", "%31.test", "a*b", "a,b", "[fe80::1%25lo]", "[::1%25lo]", "x" * 64,
+     ".".join(["abcdefgh"] * 30)],
+)  # fmt: skip
+def test_a_host_that_others_may_read_as_another_is_refused(host: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        target_of(f"http://{host}/")
+    assert refused.value.rule == "url"
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.1.", "[::1]", "a_b.test", "a1.2b", "x" * 63]
+)
+def test_a_host_that_is_what_it_looks_like_is_taken(host: str) -> None:
+    assert target_of(f"http://{host}/").origin.raw_host == host.strip("[]")
