@@ -106,17 +106,17 @@ class Gate:
 
         Who has entered calls ``warn_if_dry`` before anything else.
         """
-        if self._is_closed or not await self._slots.take():
-            return False
-        try:
-            while not self._tokens.take(self._clock.monotonic()):
-                if self.wait() > DRY or not await self._sleep(self.wait()):
-                    self._slots.give_back()
-                    return False
-        except asyncio.CancelledError:
+        while True:
+            if self._is_closed or not await self._slots.take():
+                return False
+            if not await self._token():
+                self._slots.give_back()
+                return False
+            if self._slots.used <= self._slots.limit:
+                return True
+            # The limit was lowered while it waited for its token: it waits for a slot anew.
+            self._tokens.give_back()
             self._slots.give_back()
-            raise
-        return True
 
     async def warn_if_dry(self) -> None:
         wait = self.wait()
@@ -151,6 +151,17 @@ class Gate:
         self._is_closed = False
         self._held = False
         self._slots.resize(self._limit)
+
+    async def _token(self) -> bool:
+        """Wait for a token, with a slot in hand. False as ``enter`` answers."""
+        try:
+            while not self._tokens.take(self._clock.monotonic()):
+                if self.wait() > DRY or not await self._sleep(self.wait()):
+                    return False
+        except asyncio.CancelledError:
+            self._slots.give_back()
+            raise
+        return True
 
     async def _sleep(self, seconds: float) -> bool:
         """Sleep, but not on when the gate closes or its limits change; whether it is open."""
