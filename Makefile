@@ -17,7 +17,7 @@ TYPED := $(wildcard webhook_runner tests bench examples docs)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock broker database network fmt lint types imports unit check test test-repeat fuzz mutants demo docs clean
+.PHONY: help setup lock broker database network fmt lint types imports unit check test test-repeat soak fuzz mutants demo docs clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -100,6 +100,9 @@ fuzz: $(STAMP) ## made-up input for all that reads input, for SECONDS=60 each (O
 
 mutants: $(STAMP) ## small wrong changes of the decisions: which the unit tests notice (ONLY=policy/retry.py)
 	@$(RUN) -m tests.mutation $(if $(ONLY),--only $(ONLY))
+
+soak: $(STAMP) ## the model of the engine for long (EXAMPLES=10000, SEED=number)
+	@$(RUN) -m tests.model.soak $(or $(EXAMPLES),10000) $(SEED)
 
 demo: $(if $(filter rabbitmq,$(BROKER)),$(STAMP) demo-broker,$(RUNTIME)) ## see webhooks arrive (DURATION=seconds, BROKER=rabbitmq)
 	@BROKER="$(BROKER)" DURATION="$(DURATION)" $(RUN) -m examples.demo

@@ -47,6 +47,11 @@ class Page:
     told: list[str] = field(default_factory=list)
     undone: list[str] = field(default_factory=list)
 
+    def loosen(self, by: int) -> None:
+        """Expect less of it, or (-1) again as much as before: it may be several tasks."""
+        self.line.loose += by
+        self.undo.loose += by
+
     def of(self, kind: str) -> Line:
         return self.undo if kind == "undo" else self.line
 
@@ -73,9 +78,16 @@ class Book:
         self.wrong: list[str] = []
         self.deaths = 0
         self.losses = 0
+        self.twins: set[tuple[str, int]] = set()
         self._finals: dict[tuple[str, int], str] = {}
         self._seqs: dict[tuple[str, int], int] = {}
         self._paused: dict[str, tuple[float, float]] = {}
+
+    def named(self, source: bytes) -> tuple[str, int]:
+        """Return what the message is a copy of."""
+        found = NAME.search(source.decode("utf-8", "replace"))
+        assert found
+        return found["kind"], int(found["number"])
 
     def page_of(self, envelope: Envelope) -> tuple[str, Page]:
         found = NAME.fullmatch(envelope.task.url)
@@ -132,10 +144,8 @@ class Book:
         kind, page = self.page_of(envelope)
         line = page.of(kind)
         (page.undone if kind == "undo" else page.told).append(how)
-        if not line.strict:
-            return
         wrong = self._wrong_end(page, line, how, reason, now)
-        if wrong:
+        if wrong and line.strict:
             self.wrong.append(f"{kind} {page.number} has {how} ({reason}) at {now}: {wrong}")
         line.told, line.chances = how, set()
 
@@ -153,6 +163,8 @@ class Book:
         kind, page = self.page_of(envelope)
         if reason not in {"duplicate", "superfluous"}:
             return
+        if reason == "superfluous" and self.deaths + self.losses:
+            return  # its other line goes on
         if page.of(kind).strict and not (page.may_be_invalid or page.called_off):
             self.wrong.append(f"{kind} {page.number} was dropped as {reason}")
         page.dropped = True
@@ -168,7 +180,7 @@ class Book:
     def _is_too_late(self, line: Line, now: float) -> bool:
         paused = max((until for _, until in self._paused.values()), default=now)
         due = max((each.due for each in line.chances), default=now)
-        return line.expires is not None and max(now, due, paused) >= line.expires
+        return line.expires is not None and (max(now + line.countdown, due, paused) >= line.expires)
 
     def _wrong_end(self, page: Page, line: Line, how: str, reason: str, now: float) -> str:
         if line.ended:
@@ -218,14 +230,18 @@ class Book:
         line, name = page.of(kind), (kind, page.number)
         known = any(word in FINAL for word in seen.states.get(name, {}).values())
         gone = not seen.copies[name]
+        if gone and seen.dead[name] and not line.told:  # who put it there has not told it (yet)
+            line.told, line.chances = "failed", set()
+            page.owes_undo = page.owes_undo or (kind == "task" and page.rolls_back)
         if line.told and line.strict and (gone or self._is_recorded(page, kind, seen)):
             line.ended = True
         owed = page.births > 0 if kind == "task" else page.owes_undo and page.line.ended
         if not owed or not gone or page.dropped or seen.invalid[page.source]:
             return
-        if recorded and not known:
+        if recorded and not known and not seen.dead[name]:
             self.wrong.append(f"{kind} {page.number} is neither in the queue file nor recorded")
-        if not (known or (page.told if kind == "task" else page.undone)):
+        told = page.told if kind == "task" else page.undone
+        if not (known or told or seen.dead[name]):
             self.wrong.append(f"{kind} {page.number} is lost")
 
     def _is_recorded(self, page: Page, kind: str, seen: Seen) -> bool:
@@ -238,13 +254,18 @@ class Book:
         """All that a process only remembered is gone."""
         self.deaths += by_itself
         self._paused.clear()
+        ids = Counter(page.id for page in self.pages.values() if page.id)
         for page in self.pages.values():
             begun = page.line.told or page.undo.chances or page.undone
             if page.rolls_back and not page.line.ended and begun:
-                page.undo.strict = False  # it may have been called, and be called again
+                page.undo.loose += 1  # it may have been called, and be called again
+            if seen.copies["task", page.number] and ids[page.id] > 1:
+                page.loosen(1)  # a message that comes again is known by the latest of its id
             for kind in ("task", "undo"):
-                if seen.copies[kind, page.number] > 1:
-                    page.of(kind).strict = False  # nobody knows any more that they are one
+                name = (kind, page.number)
+                is_one = seen.copies[name] == (name not in self.twins)
+                if seen.copies[name] and not is_one:
+                    page.of(kind).loose += 1  # nobody knows any more that they are one
                 page.of(kind).forget()
 
 
@@ -255,7 +276,7 @@ def _host(envelope: Envelope) -> str:
 
 
 def _named(queue: sqlite3.Connection, table: str) -> Iterator[tuple[str, int]]:
-    for (body,) in queue.execute(f"SELECT body FROM {table}"):  # noqa: S608
+    for (body,) in queue.execute(f"SELECT body FROM {table}"):
         found = NAME.search(bytes(body).decode("utf-8", "replace"))
         if found:
             yield found["kind"], int(found["number"])

@@ -37,6 +37,8 @@ class Limits:
     rate: float
     bucket: float
     starts: list[float] = field(default_factory=list)
+    before: int = 0
+    since: float = 0.0
 
     def allow(self, fresh: QueueSettings) -> None:
         """From now on these limits may hold, or still those of before."""
@@ -44,17 +46,20 @@ class Limits:
         self.rate = max(self.rate, fresh.rate)
         self.bucket = max(self.bucket, fresh.bucket_size)
 
-    def hold_to(self, fresh: QueueSettings) -> None:
-        """From now on these limits hold."""
-        self.concurrency, self.rate = fresh.concurrency, fresh.rate
-        self.bucket = fresh.bucket_size
+    def hold_to(self, fresh: QueueSettings, now: float, *, all_waits_at_gate: bool) -> None:
+        """After ``now`` these limits hold; for who is past the gate, those of before."""
+        if all_waits_at_gate:
+            self.before, self.since = self.concurrency, now
+            self.concurrency = fresh.concurrency
+        self.rate, self.bucket = fresh.rate, fresh.bucket_size
         self.starts.clear()
 
     def exceeded(self, running: int, now: float) -> str:
         """Note a start, the ``running`` th at once; return which limit it exceeds."""
         self.starts.append(now)
-        if running > self.concurrency:
-            return f"{running} at once, of {self.concurrency}"
+        most = max(self.concurrency, self.before) if now == self.since else self.concurrency
+        if running > most:
+            return f"{running} at once, of {most}"
         if self.rate == float("inf"):
             return ""
         size = self.bucket or default_bucket(self.rate)
@@ -117,15 +122,15 @@ class Endpoint:
         if wrong:
             self._book.wrong.append(f"limit of {queue} exceeded at {now}: {wrong}")
 
-    async def _answer(self, call: Call, timeout: float) -> Outcome:
+    async def _answer(self, call: Call, patience: float) -> Outcome:
         kind, page = self._book.page_of(call.envelope)
         script = self._scripts[kind, page.number]
         step = script.popleft() if script else Step(Responded(200))
-        if step.outcome is not None and step.after < timeout:
+        if step.outcome is not None and step.after < patience:
             if step.after:
                 await asyncio.sleep(step.after)
             return step.outcome
         if self.prompt:
             return Responded(200)
-        done, _ = await asyncio.wait([call.answer], timeout=timeout)
-        return call.answer.result() if done else TimedOut(timeout)
+        done, _ = await asyncio.wait([call.answer], timeout=patience)
+        return call.answer.result() if done else TimedOut(patience)

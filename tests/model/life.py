@@ -22,7 +22,8 @@ from webhook_runner.store.database import TroubleError
 from webhook_runner.store.record_store import RecordStore
 from webhook_runner.store.sqlite.place import writer
 from webhook_runner.store.sqlite.state_file import StateFile
-from webhook_runner.store.work import Work, Written as Stored
+from webhook_runner.store.work import Work
+from webhook_runner.store.work import Written as Stored
 
 T = TypeVar("T")
 SHUTDOWN_SECONDS = 30.0
@@ -193,18 +194,19 @@ class Life:
         """Have what was handed over, and is not settled, handed over again."""
         self._loop.become_quiet()  # the stand-in knows of no commit that is under way
         if self.world.broker._inner._file is not None and not self.file.full:
+            self._held_back.clear()  # what comes by a connection comes before its end, or never
             self._loop.do(self.world.broker.lose_connection)
 
-    def deliver_twice(self, which: int) -> None:
-        """Put a copy of a copy into the queue, as a repeated publish does."""
+    def deliver_twice(self, which: int) -> bytes | None:
+        """Put a copy of a copy into the queue, as a repeated publish does; return its message."""
         self._loop.become_quiet()
         rows = self.queue.execute(
-            "SELECT ready.id, queue, due FROM ready JOIN message USING (id) "
+            "SELECT ready.id, queue, due, body FROM ready JOIN message USING (id) "
             "WHERE headers LIKE '%wr-gen%' ORDER BY ready.id"
         ).fetchall()
         if not rows or self.file.full:
-            return
-        number, queue, due = rows[which % len(rows)]
+            return None
+        number, queue, due, body = rows[which % len(rows)]
         self.file._last_id = twin = self.file.last_id + 1
         self.file.scheduled += due > 0
         self.queue.execute(
@@ -213,6 +215,7 @@ class Life:
         )
         self.queue.execute("INSERT INTO ready VALUES (?, ?, ?, 0)", (queue, due, twin))
         self._loop.do(lambda: self.world.broker._inner._dealer.has_more(queue, due))
+        return bytes(body)
 
     def _receive(self, consumer: Consumer, delivery: Delivery) -> None:
         """Hand over in the order of the queue, or a little later in another one."""
@@ -270,7 +273,7 @@ class Life:
 
         dealer = world.broker._inner._dealer
         self._hand_over, dealer._receive = dealer._receive, self._receive
-        commits.open = opened  # type: ignore[method-assign]
+        commits.open = opened  # type: ignore[method-assign,assignment]
         if self._plan.turns:
             commits._call = unhurried  # type: ignore[method-assign]
             if isinstance(world.store, RecordStore):

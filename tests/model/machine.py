@@ -10,7 +10,7 @@ from tests.model import wishes
 from tests.model.book import Page
 from tests.model.last_word import last_word
 from tests.model.life import Plan
-from tests.model.scene import Scene
+from tests.model.people import People
 from tests.model.wishes import Wish
 from webhook_runner.task.outcome import Outcome
 
@@ -24,12 +24,12 @@ WAYS = st.sampled_from(["broker", "api"])
 class EngineMachine(RuleBasedStateMachine):
     """One example: a daemon, what is published to it, and what goes wrong around it."""
 
-    scene: Scene
+    scene: People
     broken = False
 
     @initialize(plan=wishes.plans)
     def start(self, plan: Plan) -> None:
-        self.scene = Scene(plan)
+        self.scene = People(plan)
         self._go_on(None)
 
     # -- messages
@@ -92,22 +92,22 @@ class EngineMachine(RuleBasedStateMachine):
         self._go_on(pace)
 
     @rule(blocked=st.booleans())
-    def block(self, blocked: bool) -> None:  # noqa: FBT001 - Hypothesis names them
+    def block(self, blocked: bool) -> None:
         self.scene.block(blocked=blocked)
         self._go_on(None)
 
     @rule(full=st.booleans())
-    def fill_disk(self, full: bool) -> None:  # noqa: FBT001
+    def fill_disk(self, full: bool) -> None:
         self.scene.fill_disk(full=full)
         self._go_on(None)
 
     @rule(fails=st.booleans())
-    def fail_store(self, fails: bool) -> None:  # noqa: FBT001
+    def fail_store(self, fails: bool) -> None:
         self.scene.fail_store(fails=fails)
         self._go_on(None)
 
     @rule(disorder=st.booleans())
-    def shuffle(self, disorder: bool) -> None:  # noqa: FBT001
+    def shuffle(self, disorder: bool) -> None:
         self.scene.life.disorder = disorder
 
     # -- what a person asks for
@@ -131,7 +131,7 @@ class EngineMachine(RuleBasedStateMachine):
         self._go_on(pace)
 
     @rule(queue=st.sampled_from("ab"), paused=st.booleans(), pace=PACE)
-    def pause(self, queue: str, paused: bool, pace: int | None) -> None:  # noqa: FBT001
+    def pause(self, queue: str, paused: bool, pace: int | None) -> None:
         (self.scene.pause if paused else self.scene.resume)(queue)
         self._go_on(pace)
 

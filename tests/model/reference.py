@@ -23,21 +23,30 @@ class Line:
     """One task, or the roll-back of one, by what was asked of it and answered to it alone.
 
     Attributes:
+        countdown: seconds that it waits from its first receipt, whenever that is.
         told: how it must end, as decided by the last answer, or "".
         doubted: the attempt that comes again if a crash forgets what was answered to it.
         ended: it has ended for good.
-        strict: it is one task only, so that everything about it is known.
+        early: a person called it before its time.
+        loose: for how many reasons not everything about it is known: it may be several tasks.
 
     """
 
     limit: int | None
     expires: float | None
     chances: set[Chance] = field(default_factory=set)
+    countdown: float = 0.0
     told: str = ""
     doubted: Chance | None = None
     ended: bool = False
-    strict: bool = True
+    loose: int = 0
+    early: bool = False
     running: Chance | None = None
+
+    @property
+    def strict(self) -> bool:
+        """Whether it is one task only, so that everything about it is known."""
+        return not self.loose
 
     def begin(self, attempt: int, now: float) -> str:
         """Take note of a request; return what is wrong with it."""
@@ -45,19 +54,19 @@ class Line:
             return f"attempt {attempt} of at most {1 + self.limit}"
         if self.expires is not None and now >= self.expires:
             return "it had expired"
-        if not self.strict:
-            return ""
+        known = [each for each in self.chances if each.attempt == attempt]
+        chance = min(known, key=lambda each: each.due, default=Chance(attempt, now))
+        wrong = self._wrong(chance, now) if known else f"attempt {attempt} was not to come"
+        self.chances, self.running, self.early = {chance}, chance, False
+        return wrong if self.strict else ""
+
+    def _wrong(self, chance: Chance, now: float) -> str:
         if self.ended or self.told:
             return f"it has {self.told or 'ended'}"
         if self.running:
             return "a request of it is under way"
-        known = [each for each in self.chances if each.attempt == attempt]
-        if not known:
-            return f"attempt {attempt}, not one of {sorted(self.chances)}"
-        chance = min(known, key=lambda each: each.due)
-        if now < chance.due:
+        if now < chance.due and not self.early:
             return f"early by {chance.due - now} s"
-        self.chances, self.running = {chance}, chance
         return ""
 
     def answer(self, outcome: Outcome, queue: QueueSettings, now: float, u: float) -> None:

@@ -14,6 +14,7 @@ from tests.fakes.clock import FakeClock
 
 T = TypeVar("T")
 MOST_TURNS = 20_000
+LEAST = 1e-6
 _FINEST = 1e-9
 
 
@@ -61,7 +62,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.run_until_complete(within())
 
     def kill_all(self) -> None:
-        """End every task now, whatever it waits for."""
+        """End every task now, whatever it waits for, and forget every timer."""
+        for timer in self._scheduled:  # type: ignore[attr-defined]
+            timer.cancel()
         for _ in range(100):
             tasks = asyncio.all_tasks(self)
             if not tasks:
@@ -99,9 +102,7 @@ class _NoSockets(selectors.SelectSelector):
         super().__init__()
         self._leap = leap
 
-    def select(
-        self, timeout: float | None = None
-    ) -> list[tuple[selectors.SelectorKey, int]]:
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise AssertionError("everything waits for something that never comes")
         if timeout > 0:
@@ -148,4 +149,5 @@ class LoopClock(FakeClock):
         return self._loop.passed
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        # So little time would not pass at all, and whoever waits for it would wait again.
+        await asyncio.sleep(max(seconds, LEAST) if seconds > 0 else 0)

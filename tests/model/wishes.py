@@ -1,6 +1,7 @@
 """What may be published and answered, and how queues may be set: strategies and their values."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -52,7 +53,12 @@ BAD = (
     b'{"url": "/x", "payload": ' + b"[" * 70 + b"]" * 70 + b"}",
 )
 
-PAYLOADS = (b"null", b'"as it is"', b'{"n": 1.50e+2, "b":[1,  2], "a":"\\u00e9"}', b"9007199254740993")
+PAYLOADS = (
+    b"null",
+    b'"as it is"',
+    b'{"n": 1.50e+2, "b":[1,  2], "a":"\\u00e9"}',
+    b"9007199254740993",
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class Wish:
     dedup: bool = False
     payload: bytes = b"null"
     answers: tuple[Step, ...] = ()
-    undo_answers: tuple[Step, ...] = field(default=())
+    undo_answers: tuple[Step, ...] = ()
 
 
 answers = st.builds(
@@ -98,24 +104,22 @@ wished = st.builds(
 
 def queues(rate: float | str, concurrency: int, deaths: int) -> dict[str, QueueSettings]:
     """Two queues that differ in what they do about failures."""
-    common = {
+    common: dict[str, Any] = {
         "concurrency": concurrency,
         "max_backoff_seconds": 8,
         "max_snoozes": 2,
         "rollback_retry_limit": 2,
     }
-    ends = ("failed", "expired", "cancelled")
+    other: dict[str, Any] = {
+        "rate": rate,
+        "jitter": 0.5,
+        "max_redeliveries": deaths,
+        "cancel_running": "finish",
+        "rollback_on": ("failed", "expired", "cancelled"),
+        "rollback_body": "payload",
+    }
     a = QueueSettings(**common, jitter=0, retry_limit=3, max_redeliveries=40)
-    b = QueueSettings(
-        **common,
-        rate=rate,
-        jitter=0.5,
-        max_redeliveries=deaths,
-        cancel_running="finish",
-        rollback_on=ends,
-        rollback_body="payload",
-    )
-    return {"a": a, "b": b}
+    return {"a": a, "b": QueueSettings(**common, **other)}
 
 
 plans = st.builds(
