@@ -17,7 +17,7 @@ TYPED := $(wildcard webhook_runner tests bench examples docs)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock broker database network fmt lint types imports unit check test test-repeat fuzz mutants figures chaos demo docs clean
+.PHONY: help setup lock broker database network fmt lint types imports unit check test test-repeat soak fuzz mutants figures chaos demo docs clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -110,6 +110,9 @@ figures: $(STAMP) ## the figures of bench/README.md, in minutes (LONG=1: in hour
 chaos: $(STAMP) ## daemons and RabbitMQ killed, frozen, cut off under load: nothing lost? (LONG=1: the figures)
 	@sh tests/parts/install_rabbitmq.sh || true
 	@$(RUN) -m bench.chaos --plan $(if $(LONG),long,short) $(CHAOS)
+
+soak: $(STAMP) ## the model of the engine for long (EXAMPLES=10000, SEED=number)
+	@$(RUN) -m tests.model.soak $(or $(EXAMPLES),10000) $(SEED)
 
 demo: $(if $(filter rabbitmq,$(BROKER)),$(STAMP) demo-broker,$(RUNTIME)) ## see webhooks arrive (DURATION=seconds, BROKER=rabbitmq)
 	@BROKER="$(BROKER)" DURATION="$(DURATION)" $(RUN) -m examples.demo

@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ from tests.parts.ports import free_port
 from tests.parts.scene import add_vhost
 
 LONGEST_FAREWELL = 10.0
+LONGEST_LIFE = 120.0
+_COME_AGAIN = 503
 _LOOK_AGAIN_SECONDS = 0.1
 
 
@@ -109,20 +112,34 @@ def live(daemon: Served, port: int, receiver: Receiving) -> int:
     """Live once: start, do a task, keep another one for later, stop in order; return the pid."""
     daemon.start()
     daemon.ready()
-    done = receiver.count()
-    tasks = [{"url": "/ok/1"}, {"url": "/ok/2", "countdown": 100_000}]
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v1/tasks",
-        json.dumps(tasks).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30):  # noqa: S310 - our own
-        pass
+    done, ended = receiver.count(), time.monotonic() + LONGEST_LIFE
+    tasks: list[dict[str, object]] = [{"url": "/ok/1"}, {"url": "/ok/2", "countdown": 100_000}]
+    for task in tasks:
+        while not accepted(port, task):
+            if time.monotonic() > ended:
+                raise TimeoutError(f"not accepted in {LONGEST_LIFE:g} s:\n{daemon.tail()}")
     while receiver.count() == done:
         time.sleep(_LOOK_AGAIN_SECONDS)
     if code := daemon.terminate():
         raise RuntimeError(f"ended with {code}:\n{daemon.tail()}")
     return daemon.pid
+
+
+def accepted(port: int, task: dict[str, object]) -> bool:
+    """Hand a task in; False when it is to be tried again: the first delays make queues."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/tasks",
+        json.dumps(task).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30):  # noqa: S310 - our own
+            return True
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code != _COME_AGAIN:
+                raise
+    return False
 
 
 def traces(ground: Ground, lives: list[int], port: int, places: tuple[Path, ...]) -> Traces:

@@ -19,7 +19,7 @@ class Findings:
         unmarked: repeated requests that did not say that they may be duplicates.
         over_limit: queues that had more requests at once than allowed.
         peaks: the most requests at once, by queue.
-        late_ms: how late first requests were: median, 99th percentile, greatest.
+        late_ms: how late first requests to the good endpoint were: median, 99th percentile, most.
         lateness: how many in each span of `bench.histogram`.
         leftovers: what was left in the broker besides dead letters.
         troubles: what else went wrong.

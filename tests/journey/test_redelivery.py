@@ -63,6 +63,18 @@ async def test_a_failure_that_was_recorded_is_not_undone_twice(start: StartWorld
     assert await states(after) == [("t1", "failed"), ("t1~rb", "succeeded")]
 
 
+async def test_a_roll_back_that_was_recorded_is_not_called_again(start: StartWorld) -> None:
+    world = await start(store=MEMORY, retry_limit=0)
+    world.dispatcher.will(Responded(500))
+    dies_at(world, "ack")
+    world.send({"id": "t1", "url": "/x", "roll_back": "/undo"})
+    after = await heir(start, world, retry_limit=0)
+
+    assert world.dispatcher.urls == ["http://app.test/x", "http://app.test/undo"]
+    assert after.dispatcher.sent == []
+    assert after.is_idle()
+
+
 async def test_an_attempt_without_an_outcome_is_made_again_as_the_same_run(
     start: StartWorld,
 ) -> None:

@@ -1,5 +1,6 @@
 """Queues that are paused, limited and emptied while they work."""
 
+import asyncio
 import json
 
 import pytest
@@ -80,6 +81,15 @@ async def test_limits_change_at_once_and_go_back_to_the_file(start: StartWorld) 
     assert view.changed == ("concurrency", "rate")
     view = await world.control.queues.change("default", {"concurrency": None})
     assert (view.settings.concurrency, view.changed) == (1, ("rate",))
+
+
+async def test_two_changes_at_once_do_not_undo_each_other(start: StartWorld) -> None:
+    world = await start(company=True)
+    queues = world.control.queues
+    await queues.pause("default")
+    await asyncio.gather(queues.resume("default"), queues.change("default", {"concurrency": 3}))
+    view = await queues.queue("default")
+    assert (view.paused, view.settings.concurrency) == (False, 3)
 
 
 async def test_what_was_changed_stays_above_the_file_after_a_reload(start: StartWorld) -> None:

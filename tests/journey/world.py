@@ -37,13 +37,15 @@ class World:
         store: str | Store = NONE,
         on_failure: Literal["strict", "degraded"] = "strict",
         payloads: bool = True,
+        clock: FakeClock | None = None,
+        observer: RecordingObserver | None = None,
         **settings: Any,
     ) -> None:
         kept = StoreSettings(on_failure=on_failure, payloads=payloads)
         settings = {"base_url": BASE, "store": kept, **settings}
         self.settings = Settings(queues=queues or {"default": QueueSettings()}, **settings)
-        self.clock = FakeClock()
-        self.observer = RecordingObserver()
+        self.clock = clock or FakeClock()
+        self.observer = observer or RecordingObserver()
         told = Fanout(self.observer)
         self.store, self.own_store = self._store(store, told)
         recorded = self.store.state().kind != NONE

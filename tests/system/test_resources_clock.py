@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 HOUR, DAY = 3600.0, 86_400.0
 IN_1970 = 1000.0
-# Closed slots of the wheel are looked through one after the other once the clock was set.
+# Levels of the wheel are declared when they are needed, and once the clock was set their slots
+# are looked through one after the other.
 PATIENCE = 60.0
 RATE, BUCKET, OVERDUE = 10, 3, 25
 
@@ -37,12 +38,12 @@ class Timed:
         self.names.append(name)
         task = {"url": f"/{name}", "id": name, "countdown": seconds, "roll_back": "/undo"}
         self.stage.publish("a", {**task, **fields})
-        eventually(lambda: self._has(name))
+        eventually(lambda: self._has(name), PATIENCE)
 
     def send_later(self, name: str, seconds: float, **fields: object) -> None:
         """Publish a task that waits with the broker, and wait until it does."""
         self.send(name, seconds, **fields)
-        self.daemon.wait_for_event("task.scheduled", task_id=name)
+        self.daemon.wait_for_event("task.scheduled", task_id=name, timeout=PATIENCE)
 
     def _has(self, name: str) -> bool:
         taken = {"task.accepted", "task.received"}
@@ -115,7 +116,7 @@ def back_again_and_behind(timed: Timed) -> None:
     timed.arrive("back")
     timed.send("held", 1.2)
     timed.send("fails", 0)
-    timed.daemon.wait_for_event("task.retry.scheduled", task_id="fails")
+    timed.daemon.wait_for_event("task.retry.scheduled", task_id="fails", timeout=PATIENCE)
     timed.clock.set(-HOUR)
     timed.stage.receiver.release("/under-way")
     timed.send("behind", 2)

@@ -139,6 +139,10 @@ class HostSlots:
             self._call_next()
             self._trim(host)
 
+    def is_over(self, host: Host) -> bool:
+        """Tell whether more slots are taken, or by this destination, than there are now."""
+        return self.used > self._limit or self._used_by.get(host, 0) > self._share
+
     def back_at(self, host: Host, now: float) -> float:
         """Return when one that is saturated shall come back."""
         away = self._away.get(host)

@@ -119,28 +119,34 @@ class Gate:
         one is not to wait here: ``back_at`` says until when. Who has entered calls
         ``warn_if_dry`` before anything else.
         """
-        if self._is_closed:
-            return Entry.CLOSED
-        now = self._clock.monotonic()
-        if not self._slots.try_take(host, now):
-            entry = await self._slots.take(host, now)
-            if entry is not Entry.ENTERED:
-                return entry
-        elif self._tokens.take(now):
-            return Entry.ENTERED
-        return await self._token(host)
+        while not self._is_closed:
+            now = self._clock.monotonic()
+            if not self._slots.try_take(host, now):
+                entry = await self._slots.take(host, now)
+                if entry is not Entry.ENTERED:
+                    return entry
+            elif self._tokens.take(now):
+                return Entry.ENTERED
+            if not await self._token(host):
+                return Entry.CLOSED
+            if not self._slots.is_over(host):
+                return Entry.ENTERED
+            # A limit was lowered while it waited for its token: it waits for a slot anew.
+            self._tokens.give_back()
+            self._slots.give_back(host)
+        return Entry.CLOSED
 
-    async def _token(self, host: Host) -> Entry:
-        """Wait for a token, having a slot."""
+    async def _token(self, host: Host) -> bool:
+        """Wait for a token, having a slot, which is gone with False."""
         try:
             while not self._tokens.take(self._clock.monotonic()):
                 if self.wait() > DRY or not await self._sleep(self.wait()):
                     self._slots.give_back(host)
-                    return Entry.CLOSED
+                    return False
         except asyncio.CancelledError:
             self._slots.give_back(host)
             raise
-        return Entry.ENTERED
+        return True
 
     def note(self, host: Host) -> None:
         """Know of a destination for which there is work."""

@@ -1,5 +1,6 @@
 """What a person may see and do of a queue, for all daemons that share the broker."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,8 @@ class QueueControl:
         self._fellows = fellows
         self._tasks = tasks
         self._clock = clock
+        # A notice says all of a queue: of two made at once the later would undo the earlier.
+        self._turn = asyncio.Lock()
 
     async def queues(self) -> list[QueueView]:
         """Return every configured queue, by name."""
@@ -109,7 +112,8 @@ class QueueControl:
 
         """
         file = self._settings_of(name)
-        await self._post(name, self._queues.steering.changed(name, file, limits))
+        async with self._turn:
+            await self._post(name, self._queues.steering.changed(name, file, limits))
         return await self.queue(name)
 
     async def purge(self, name: str, *, scheduled: bool = False) -> Purged:
@@ -141,8 +145,9 @@ class QueueControl:
 
     async def _pause(self, name: str, *, paused: bool) -> QueueView:
         self._settings_of(name)
-        steered = self._queues.steering.of(name)
-        await self._post(name, msgspec.structs.replace(steered, paused=paused))
+        async with self._turn:
+            steered = self._queues.steering.of(name)
+            await self._post(name, msgspec.structs.replace(steered, paused=paused))
         return await self.queue(name)
 
     async def _post(self, name: str, steered: Steered) -> None:

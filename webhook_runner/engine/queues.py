@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from webhook_runner.engine.consumer import Hold, QueueConsumer
 from webhook_runner.engine.destinations import Destinations
@@ -174,6 +175,8 @@ class Queues:
         await asyncio.wait((finished, late), return_when=asyncio.FIRST_COMPLETED)
         late.cancel()
         finished.cancel()
+        with suppress(asyncio.CancelledError):
+            await finished
         await asyncio.gather(*winding, return_exceptions=True)
         return sum(await asyncio.gather(*(consumer.interrupt() for consumer in consumers)))
 

@@ -67,6 +67,7 @@ def rollback(
         due_at=now,
         kind=Kind.ROLLBACK,
         run=envelope.run,
+        gen=1,  # a copy of ours: one that comes twice is known by (id, run, gen)
         failure=failure,
         origin=task.id,
         correlation_id=envelope.correlation_id,

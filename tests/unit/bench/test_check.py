@@ -91,6 +91,14 @@ def test_a_request_before_its_time_is_early() -> None:
     assert not findings.passed
 
 
+def test_lateness_is_that_of_tasks_for_the_good_endpoint() -> None:
+    late = found(PLAIN, ANSWERED)
+    assert late.late_ms == pytest.approx((1000.0, 1000.0, 1000.0))
+    assert sum(late.lateness) == 1
+    held = replace(STORMY, endpoint="busy")
+    assert not found(held, replace(AGAIN, attempt=1, status=200)).lateness
+
+
 def test_a_request_before_the_retry_after_is_over_is_early() -> None:
     busy = replace(FAILED, status=429)
     good = replace(AGAIN, status=200)

@@ -170,6 +170,21 @@ async def test_a_cancelled_wait_for_a_token_gives_the_slot_back() -> None:
     assert door.used == 1
 
 
+async def test_a_limit_lowered_while_somebody_waits_for_a_token_holds_for_that_one_too() -> None:
+    clock = FakeClock()
+    gate = Gate(QueueSettings(concurrency=2, rate=1.0), clock)
+    assert await gate.enter(APP) is Entry.ENTERED
+    waiting = asyncio.create_task(gate.enter(APP))
+    await settle()
+    gate.reconfigure(QueueSettings(concurrency=1, rate=1.0))
+    await clock.advance(5)
+    assert not waiting.done()
+    gate.leave(APP)
+    await clock.advance(5)
+    assert waiting.result() is Entry.ENTERED
+    assert gate.used == 1
+
+
 async def test_a_gate_does_not_let_anybody_wait_long_for_a_token() -> None:
     clock = FakeClock()
     door = gate(clock, rate="6/h")

@@ -47,7 +47,7 @@ def test_a_roll_back_is_a_task_of_its_own() -> None:
 
     assert undone is not None
     assert undone.kind is Kind.ROLLBACK
-    assert (undone.run, undone.attempt, undone.gen, undone.origin) == (7, 1, 0, "t")
+    assert (undone.run, undone.attempt, undone.gen, undone.origin) == (7, 1, 1, "t")
     assert (undone.due_at, undone.failure, undone.correlation_id) == (NOW, FAILURE, "c")
     read = read_back(undone)
     assert (read.id, read.queue, read.url, read.method) == ("t~rb", "q", UNDO.url, "POST")
