@@ -18,7 +18,7 @@ from bench.figure import (
 CORPUS = ("tests/contract/test_egress_corpus.py",)
 API = ("tests/system/test_api_schema.py",)
 VERDICTS = "tests/**/test_bad_*.py"
-SECRETS = "tests/**/test_*canar*.py"
+SECRETS = "tests/**/test_secrets*.py"
 
 
 def bad_input(scale: Scale) -> list[Line]:
