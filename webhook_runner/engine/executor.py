@@ -123,7 +123,7 @@ class Executor:
     ) -> tuple[Envelope, Verdict]:
         delivery = run.delivery
         await self._succession.original_settled(envelope)
-        admission = await self._due(delivery, envelope, passage.lane)
+        admission = await self._due(delivery, envelope)
         if isinstance(admission, Proceed) and envelope.alone:
             admission = await self._turn(envelope)
         if not isinstance(admission, Proceed):
@@ -135,7 +135,7 @@ class Executor:
         if self._broker.is_lost(delivery) or not passage.lane.gate.is_open:
             return envelope, Release()
         # Time has passed at the gate: the task may have expired, its destination be paused.
-        admission = self._admit(delivery, envelope, passage.lane)
+        admission = self._admit(delivery, envelope)
         if not isinstance(admission, Proceed):
             return envelope, admission
         if not await self._duplicates.may_begin(envelope):
@@ -145,7 +145,7 @@ class Executor:
         passage.used = True
         return await self._attempt(run, envelope, passage.lane)
 
-    async def _due(self, delivery: Delivery, envelope: Envelope, lane: Lane) -> Admission:
+    async def _due(self, delivery: Delivery, envelope: Envelope) -> Admission:
         """Hold a delivery that is due soon until it is; one from the wheel a little longer.
 
         Another daemon's clock called it due. Parking it at once would bring it straight back.
@@ -156,7 +156,7 @@ class Executor:
         begun = delivery.redeliveries > 0 and not delivery.message.headers
         most = HANDED_HOLD if handed else 0.0 if begun else HOLD
         while True:
-            admission = self._admit(delivery, envelope, lane)
+            admission = self._admit(delivery, envelope)
             if not isinstance(admission, Postpone) or admission.why is not Why.NOT_DUE:
                 return admission
             wait = admission.until - self._clock.now()
@@ -176,7 +176,7 @@ class Executor:
         await self._clock.sleep(ALONE_PAUSE)
         return Proceed()
 
-    def _admit(self, delivery: Delivery, envelope: Envelope, lane: Lane) -> Admission:
+    def _admit(self, delivery: Delivery, envelope: Envelope) -> Admission:
         now = self._clock.now()
         arrival = Arrival(
             queue=delivery.queue,
@@ -185,7 +185,7 @@ class Executor:
             paused_until=self._pauses.until(self._destination(envelope), now),
             revoked=self.revocations.of(envelope, delivery.message),
         )
-        return admit(envelope, arrival, lane.settings, now)
+        return admit(envelope, arrival, self._lanes[envelope.task.queue].settings, now)
 
     def _destination(self, envelope: Envelope) -> tuple[str, int]:
         lane = self._lanes[envelope.task.queue]  # not the one it came by, when it is to move on
