@@ -8,7 +8,7 @@ BROKER ?= embedded
 # More workers than this wait for each other's RabbitMQ nodes.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; [ $$n -lt 2 ] && n=2; echo $$n)
 PYTEST := $(RUN) -m pytest -n $(WORKERS) --dist loadfile
-WITHOUT_BROKER := $(wildcard tests/unit tests/fuzz tests/journey tests/architecture)
+WITHOUT_BROKER := $(wildcard tests/unit tests/fuzz tests/journey tests/model tests/architecture)
 SECONDS ?= 60
 TIMES ?= 20
 SYSTEM_TIMES ?= 3
