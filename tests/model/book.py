@@ -1,6 +1,5 @@
 """Everything that was published, and whether what is seen of it is right."""
 
-import json
 import re
 import sqlite3
 from collections import Counter, defaultdict
@@ -292,13 +291,3 @@ def _named(queue: sqlite3.Connection, table: str) -> Iterator[tuple[str, int]]:
         found = NAME.search(bytes(body).decode("utf-8", "replace"))
         if found:
             yield found["kind"], int(found["number"])
-
-
-def url(kind: str, number: int) -> str:
-    return f"http://h{number % 3}.test/{kind}/{number}"
-
-
-def text(number: int, fields: Mapping[str, object], payload: bytes) -> bytes:
-    """Write a message down with its payload as it is."""
-    head = json.dumps({"url": url("task", number), **fields})[:-1]
-    return f'{head}, "payload": '.encode() + payload + b"}"

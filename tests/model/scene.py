@@ -140,6 +140,7 @@ class Scene:
 
     def lose_connection(self) -> None:
         self.book.losses += 1
+        self.healthy = False  # what is known of lost deliveries is known to this process only
         self.life.lose_connection()
 
     def deliver_twice(self, which: int) -> None:
