@@ -276,7 +276,7 @@ class Book:
                 name = (kind, page.number)
                 is_one = seen.copies[name] == (name not in self.twins)
                 if seen.copies[name] and not is_one:
-                    page.of(kind).loose += 1  # nobody knows any more that they are one
+                    page.loosen(1)  # nobody knows any more that they are one
                 page.of(kind).forget()
 
 
