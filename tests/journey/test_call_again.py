@@ -40,6 +40,22 @@ async def test_a_scheduled_task_is_called_now_and_not_again_at_its_time(start: S
     assert (await world.control.tasks.find("t")).state is TaskState.SUCCEEDED
 
 
+async def test_calling_one_task_early_takes_nothing_from_another_of_its_id(
+    start: StartWorld,
+) -> None:
+    world = await start(store=MEMORY, company=True)
+    for second, url in ((0, "/first"), (1, "/second")):
+        await world.at(second)
+        world.send({"id": "t", "url": url, "countdown": 60})
+        await world.settle()
+    await world.control.tasks.run_now("t")
+    await world.settle()
+    assert world.dispatcher.urls == ["http://app.test/second"]
+    await world.at(100)
+    assert world.dispatcher.urls == ["http://app.test/second", "http://app.test/first"]
+    assert world.is_idle()
+
+
 async def test_a_retry_is_called_early_with_its_number(start: StartWorld) -> None:
     world = await start(store=MEMORY, company=True, min_backoff_seconds=100, retry_limit=2)
     world.dispatcher.will(Responded(500), Responded(500))

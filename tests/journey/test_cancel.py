@@ -9,6 +9,7 @@ from tests.journey.conftest import StartWorld
 from tests.journey.world import World
 from webhook_runner.engine.task_control import CancelState
 from webhook_runner.errors import ConflictError, UnknownTaskError
+from webhook_runner.settings import QueueSettings
 from webhook_runner.task.event import TaskCancelled, TaskDropped, TaskSucceeded
 from webhook_runner.task.outcome import Responded
 from webhook_runner.task.state import TaskState
@@ -210,3 +211,16 @@ async def test_a_restarted_daemon_remembers_what_was_cancelled(start: StartWorld
     assert not after.dispatcher.sent
     assert not [drop for drop in after.observer.all(TaskDropped) if drop.reason != "superseded"]
     assert after.observer.all(TaskCancelled)
+
+
+async def test_a_cancelled_task_that_came_by_another_queue_is_judged_by_its_own(
+    start: StartWorld,
+) -> None:
+    own = QueueSettings(rollback_on=("failed",))
+    other = QueueSettings(rollback_on=("cancelled",))
+    world = await start({"own": own, "other": other}, company=True)
+    await world.control.tasks.cancel("t")
+    world.send({**WITH_ROLL_BACK, "queue": "own"}, to="other")
+    await world.settle()
+    assert len(world.observer.all(TaskCancelled)) == 1
+    assert not world.dispatcher.sent

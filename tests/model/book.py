@@ -1,6 +1,5 @@
 """Everything that was published, and whether what is seen of it is right."""
 
-import json
 import re
 import sqlite3
 from collections import Counter, defaultdict
@@ -14,7 +13,8 @@ from webhook_runner.task.outcome import Outcome, Responded
 from webhook_runner.task.request import Request
 
 NAME = re.compile(r"http://(?P<host>[\w.]+)/(?P<kind>task|undo)/(?P<number>\d+)")
-LIMITLESS = -1
+BURIED = "buried"
+"""The end of what lies among the dead letters, before anybody has told it."""
 
 
 @dataclass
@@ -183,6 +183,8 @@ class Book:
         return line.expires is not None and (max(now + line.countdown, due, paused) >= line.expires)
 
     def _wrong_end(self, page: Page, line: Line, how: str, reason: str, now: float) -> str:
+        if line.told == BURIED and how in {"failed", "expired"}:
+            return ""
         if line.ended:
             return "" if how == line.told == "cancelled" else f"it had {line.told}"
         if how == "cancelled":
@@ -230,9 +232,7 @@ class Book:
         line, name = page.of(kind), (kind, page.number)
         known = any(word in FINAL for word in seen.states.get(name, {}).values())
         gone = not seen.copies[name]
-        if gone and seen.dead[name] and not line.told:  # who put it there has not told it (yet)
-            line.told, line.chances = "failed", set()
-            page.owes_undo = page.owes_undo or (kind == "task" and page.rolls_back)
+        self._find_end(page, kind, seen, gone=gone)
         if line.told and line.strict and (gone or self._is_recorded(page, kind, seen)):
             line.ended = True
         owed = page.births > 0 if kind == "task" else page.owes_undo and page.line.ended
@@ -243,6 +243,17 @@ class Book:
         told = page.told if kind == "task" else page.undone
         if not (known or told or seen.dead[name]):
             self.wrong.append(f"{kind} {page.number} is lost")
+
+    def _find_end(self, page: Page, kind: str, seen: Seen, *, gone: bool) -> None:
+        """See how the files say that it has ended; who did it may never have told it."""
+        line, runs = page.of(kind), seen.states.get((kind, page.number), {})
+        if gone and seen.dead[kind, page.number] and not line.told:
+            line.told, line.chances = BURIED, set()
+            page.owes_undo = page.owes_undo or (kind == "task" and page.rolls_back)
+        if self._is_recorded(page, kind, seen):
+            word = runs[max(runs)]
+            if not line.told or (word == "cancelled" and page.called_off and not line.ended):
+                line.told, line.chances = word, set()
 
     def _is_recorded(self, page: Page, kind: str, seen: Seen) -> bool:
         runs = seen.states.get((kind, page.number), {})
@@ -265,7 +276,7 @@ class Book:
                 name = (kind, page.number)
                 is_one = seen.copies[name] == (name not in self.twins)
                 if seen.copies[name] and not is_one:
-                    page.of(kind).loose += 1  # nobody knows any more that they are one
+                    page.loosen(1)  # nobody knows any more that they are one
                 page.of(kind).forget()
 
 
@@ -280,13 +291,3 @@ def _named(queue: sqlite3.Connection, table: str) -> Iterator[tuple[str, int]]:
         found = NAME.search(bytes(body).decode("utf-8", "replace"))
         if found:
             yield found["kind"], int(found["number"])
-
-
-def url(kind: str, number: int) -> str:
-    return f"http://h{number % 3}.test/{kind}/{number}"
-
-
-def text(number: int, fields: Mapping[str, object], payload: bytes) -> bytes:
-    """Write a message down with its payload as it is."""
-    head = json.dumps({"url": url("task", number), **fields})[:-1]
-    return f'{head}, "payload": '.encode() + payload + b"}"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.model.book import Book
@@ -54,13 +55,16 @@ class Limits:
         self.rate, self.bucket = fresh.rate, fresh.bucket_size
         self.starts.clear()
 
-    def exceeded(self, running: int, now: float) -> str:
-        """Note a start, the ``running`` th at once; return which limit it exceeds."""
+    def exceeded(self, running: int, now: float, *, calm: bool) -> str:
+        """Note a start, the ``running`` th at once; return which limit it exceeds.
+
+        The rate is that of the tokens: with ``calm``, nobody who has one waits for anything else.
+        """
         self.starts.append(now)
         most = max(self.concurrency, self.before) if now == self.since else self.concurrency
         if running > most:
             return f"{running} at once, of {most}"
-        if self.rate == float("inf"):
+        if self.rate == float("inf") or not calm:
             return ""
         size = self.bucket or default_bucket(self.rate)
         for count, start in enumerate(reversed(self.starts), 1):
@@ -79,6 +83,7 @@ class Endpoint:
         scripts: dict[tuple[str, int], deque[Step]],
         limits: dict[str, Limits],
         most: int,
+        is_calm: Callable[[], bool],
     ) -> None:
         self._loop = loop
         self._clock = LoopClock(loop)
@@ -86,6 +91,7 @@ class Endpoint:
         self._scripts = scripts
         self._limits = limits
         self._most = most
+        self.is_calm = is_calm
         self._running: defaultdict[str, int] = defaultdict(int)
         self.calls: list[Call] = []
         self.open = True
@@ -116,7 +122,7 @@ class Endpoint:
         return
 
     def _judge(self, queue: str, now: float) -> None:
-        wrong = self._limits[queue].exceeded(self._running[queue], now)
+        wrong = self._limits[queue].exceeded(self._running[queue], now, calm=self.is_calm())
         if not wrong and len(self.calls) > self._most:
             wrong = f"{len(self.calls)} at once in all, of {self._most}"
         if wrong:

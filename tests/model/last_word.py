@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from tests.model.book import Page, Seen
+from tests.model.book import BURIED, Page, Seen
 from tests.model.people import People
 from tests.model.reference import FINAL
 
@@ -41,11 +41,11 @@ def _of_page(scene: People, page: Page, seen: Seen) -> list[str]:
     if not line.strict:
         return _loosely(page)
     wrong = []
-    if not (line.ended and line.told in FINAL):
+    if not (line.ended and line.told in {*FINAL, BURIED}):
         wrong.append(f"{name} has not ended: {line}")
     if len(page.told) > 1 + scene.book.deaths and line.told != "cancelled":
         wrong.append(f"{name} has ended more than once: {page.told}")
-    buried = line.told in {"failed", "expired"}
+    buried = line.told in {"failed", "expired", BURIED}
     if buried != bool(seen.dead[name]) and not (scene.book.deaths and not buried):
         wrong.append(f"{name} has {line.told}, and {seen.dead[name]} dead letters")
     if seen.dead[name] > 1 + scene.book.deaths:

@@ -17,7 +17,9 @@ from webhook_runner.task.outcome import Outcome
 PACE = st.sampled_from([None, None, None, 0, 1, 2, 3, 5, 8])
 """How many turns follow; None: all that is possible without time passing."""
 
+CONCURRENCIES = st.sampled_from(wishes.CONCURRENCIES)
 ANY = st.integers(0, 1000)
+TROUBLES = st.sampled_from(["broker blocked", "disk full", "store fails", "out of order"])
 WAYS = st.sampled_from(["broker", "api"])
 
 
@@ -34,9 +36,10 @@ class EngineMachine(RuleBasedStateMachine):
 
     # -- messages
 
-    @rule(wish=wishes.wished, pace=PACE)
-    def publish(self, wish: Wish, pace: int | None) -> None:
-        self.scene.publish(wish)
+    @rule(wanted=st.lists(wishes.wished, min_size=1, max_size=3), pace=PACE)
+    def publish(self, wanted: list[Wish], pace: int | None) -> None:
+        for wish in wanted:
+            self.scene.publish(wish)
         self._go_on(pace)
 
     @rule(which=ANY, way=WAYS, pace=PACE)
@@ -91,24 +94,10 @@ class EngineMachine(RuleBasedStateMachine):
         self.scene.lose_connection()
         self._go_on(pace)
 
-    @rule(blocked=st.booleans())
-    def block(self, blocked: bool) -> None:
-        self.scene.block(blocked=blocked)
-        self._go_on(None)
-
-    @rule(full=st.booleans())
-    def fill_disk(self, full: bool) -> None:
-        self.scene.fill_disk(full=full)
-        self._go_on(None)
-
-    @rule(fails=st.booleans())
-    def fail_store(self, fails: bool) -> None:
-        self.scene.fail_store(fails=fails)
-        self._go_on(None)
-
-    @rule(disorder=st.booleans())
-    def shuffle(self, disorder: bool) -> None:
-        self.scene.life.disorder = disorder
+    @rule(what=TROUBLES, is_on=st.booleans(), pace=PACE)
+    def trouble(self, what: str, is_on: bool, pace: int | None) -> None:
+        self.scene.trouble(what, is_on=is_on)
+        self._go_on(pace)
 
     # -- what a person asks for
 
@@ -118,16 +107,10 @@ class EngineMachine(RuleBasedStateMachine):
         self.scene.cancel(self._pick(which))
         self._go_on(pace)
 
-    @rule(which=ANY, pace=PACE)
+    @rule(which=ANY, again=st.booleans(), pace=PACE)
     @precondition(lambda self: self._named())
-    def replay(self, which: int, pace: int | None) -> None:
-        self.scene.replay(self._pick(which))
-        self._go_on(pace)
-
-    @rule(which=ANY, pace=PACE)
-    @precondition(lambda self: self._named())
-    def call_now(self, which: int, pace: int | None) -> None:
-        self.scene.call_now(self._pick(which))
+    def call(self, which: int, again: bool, pace: int | None) -> None:
+        (self.scene.replay if again else self.scene.call_now)(self._pick(which))
         self._go_on(pace)
 
     @rule(queue=st.sampled_from("ab"), paused=st.booleans(), pace=PACE)
@@ -135,18 +118,12 @@ class EngineMachine(RuleBasedStateMachine):
         (self.scene.pause if paused else self.scene.resume)(queue)
         self._go_on(pace)
 
-    @rule(
-        concurrency=st.sampled_from(wishes.CONCURRENCIES),
-        rate=st.sampled_from(wishes.RATES),
-        pace=PACE,
-    )
-    def change(self, concurrency: int, rate: float | str, pace: int | None) -> None:
-        self.scene.change(concurrency, rate)
-        self._go_on(pace)
-
-    @rule(concurrency=st.sampled_from(wishes.CONCURRENCIES), pace=PACE)
-    def reload(self, concurrency: int, pace: int | None) -> None:
-        self.scene.reload(concurrency)
+    @rule(concurrency=CONCURRENCIES, rate=st.none() | st.sampled_from(wishes.RATES), pace=PACE)
+    def change(self, concurrency: int, rate: float | str | None, pace: int | None) -> None:
+        if rate is None:
+            self.scene.reload(concurrency)
+        else:
+            self.scene.change(concurrency, rate)
         self._go_on(pace)
 
     # -- what always holds

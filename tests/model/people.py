@@ -10,8 +10,6 @@ from webhook_runner.settings import QueueSettings
 from webhook_runner.task.model import Envelope
 from webhook_runner.task.outcome import Responded
 
-PLENTY = 100
-
 
 class People(Press):
     """A scene with people in it. Until something is answered nobody knows whether it was done."""
@@ -119,6 +117,5 @@ class People(Press):
         )
 
     def _hold_to(self, queue: str, fresh: QueueSettings) -> None:
-        calm = self.healthy and not self.book.deaths + self.book.losses
-        waits = calm and self.plan.max_total > PLENTY
-        self.limits[queue].hold_to(fresh, self.clock.now(), all_waits_at_gate=waits)
+        calm = self.is_calm()
+        self.limits[queue].hold_to(fresh, self.clock.now(), all_waits_at_gate=calm)

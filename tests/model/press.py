@@ -3,10 +3,11 @@
 import json
 import math
 from collections import deque
+from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
-from tests.model.book import Page, text, url
+from tests.model.book import Page
 from tests.model.life import Plan
 from tests.model.reference import Chance, Line
 from tests.model.scene import UNKNOWN, Scene
@@ -130,3 +131,13 @@ def _body(payload: bytes) -> bytes:
     if payload == b"null":
         return b""
     return json.loads(payload).encode() if payload.startswith(b'"') else payload
+
+
+def url(kind: str, number: int) -> str:
+    return f"http://h{number % 3}.test/{kind}/{number}"
+
+
+def text(number: int, fields: Mapping[str, object], payload: bytes) -> bytes:
+    """Write a message down with its payload as it is."""
+    head = json.dumps({"url": url("task", number), **fields})[:-1]
+    return f'{head}, "payload": '.encode() + payload + b"}"

@@ -31,6 +31,7 @@ REFUSALS = (
     StoreUnavailableError,
     UnknownTaskError,
 )
+PLENTY = 100
 UNKNOWN = BrokerUnavailableError | StoreUnavailableError
 
 
@@ -54,7 +55,9 @@ class Scene:
 
     def _begin(self, before: Estate | None) -> None:
         most = self.plan.max_total
-        self.endpoint = Endpoint(self.loop, self.book, self.scripts, self.limits, most)
+        self.endpoint = Endpoint(
+            self.loop, self.book, self.scripts, self.limits, most, self.is_calm
+        )
         self.told = Told(self.book, self.clock)
         plan = replace(self.plan, queues=dict(self.queues))
         self.life = Life(self.loop, plan, self.endpoint, self.told, self._ids, before)
@@ -118,6 +121,11 @@ class Scene:
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
+    def is_calm(self) -> bool:
+        """Whether whoever has passed the gate of its queue begins its request at once."""
+        is_plain = not self.book.deaths + self.book.losses
+        return self.healthy and is_plain and self.plan.max_total > PLENTY
+
     @property
     def is_asking(self) -> bool:
         return bool(self._asking)
@@ -132,12 +140,25 @@ class Scene:
 
     def lose_connection(self) -> None:
         self.book.losses += 1
+        self.healthy = False  # what is known of lost deliveries is known to this process only
         self.life.lose_connection()
 
     def deliver_twice(self, which: int) -> None:
         twin = self.life.deliver_twice(which)
         if twin is not None:
             self.book.twins.add(self.book.named(twin))
+
+    def trouble(self, what: str, *, is_on: bool) -> None:
+        """Let something not work from now on, or let it work again."""
+        match what:
+            case "broker blocked":
+                self.block(blocked=is_on)
+            case "disk full":
+                self.fill_disk(full=is_on)
+            case "store fails":
+                self.fail_store(fails=is_on)
+            case _:
+                self.life.disorder = is_on
 
     def block(self, *, blocked: bool) -> None:
         self.healthy = self.healthy and not blocked

@@ -5,6 +5,7 @@ The same steps lead to the same turns, so that what was found can be found again
 
 import asyncio
 import selectors
+import warnings
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from itertools import count
@@ -65,13 +66,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """End every task now, whatever it waits for, and forget every timer."""
         for timer in self._scheduled:  # type: ignore[attr-defined]
             timer.cancel()
-        for _ in range(100):
-            tasks = asyncio.all_tasks(self)
-            if not tasks:
-                return
-            for task in tasks:
-                task.cancel()
-            self.turn(3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what dies has awaited nothing any more
+            for _ in range(100):
+                tasks = asyncio.all_tasks(self)
+                if not tasks:
+                    return
+                for task in tasks:
+                    task.cancel()
+                self.turn(3)
         raise AssertionError(f"tasks that do not end: {asyncio.all_tasks(self)}")
 
     async def _until_quiet(self) -> None:

@@ -213,7 +213,8 @@ class Executor:
             paused_by=why,
             revoked=self.revocations.of(envelope, delivery.message),
         )
-        admission = admit(envelope, arrival, passage.lane.settings, self._clock.now())
+        queue = self._lanes[envelope.task.queue].settings
+        admission = admit(envelope, arrival, queue, self._clock.now())
         if held and isinstance(admission, Postpone) and admission.why is why:
             return send_away(envelope, self._destinations.come_back(passage.host), why)
         return admission

@@ -10,13 +10,15 @@ from webhook_runner.task.model import Envelope, Message
 from webhook_runner.task.notice import Notice
 
 TASK = "task:"
-"""What the key of such a notice begins with; the id follows."""
+"""What the key of such a notice begins with; the id follows, and of one run ``_RUN`` and it."""
+
+_RUN = "/"
 
 EVERY_GEN = 2**31 - 1
 
 
 class Word(Struct, frozen=True):
-    """Copies of a task up to (run, gen) are revoked: ``cancelled``, or else superseded."""
+    """Revoked are all runs up to ``run`` (``cancelled``), else copies of that one up to ``gen``."""
 
     run: int
     gen: int
@@ -27,7 +29,7 @@ _WORD = msgspec.json.Decoder(Word)
 
 
 class Revocations:
-    """What was called off, by id. A million of them fit: each is one small tuple.
+    """What was called off, by id, and what was replaced, by id and run. A million of them fit.
 
     A run is numbered by the millisecond of its first receipt, so a cancellation at a time covers
     every run that began before it. Under a flood those numbers run ahead of the clock; then the
@@ -35,10 +37,11 @@ class Revocations:
     """
 
     def __init__(self) -> None:
-        self._words: dict[str, tuple[int, int, int]] = {}
+        self._cancelled: dict[str, tuple[int, int]] = {}
+        self._superseded: dict[tuple[str, int], int] = {}
 
     def __len__(self) -> int:
-        return len(self._words)
+        return len(self._cancelled) + len(self._superseded)
 
     def recall(self, notice: Notice) -> str:
         """Take the notice of a revocation; return the id of its task.
@@ -48,28 +51,32 @@ class Revocations:
 
         """
         word = _WORD.decode(notice.word)
-        name = notice.key.removeprefix(TASK)
+        name = notice.key.removeprefix(TASK).partition(_RUN)[0]
+        if not word.cancelled:
+            self._superseded[name, word.run] = word.gen
+            return name
         at = round(notice.at * 1000)
         run = at if word.run == at else word.run  # one number in memory, not two
-        self._words[name] = (run, word.gen, at if word.cancelled else 0)
+        self._cancelled[name] = (run, at)
         return name
 
     def of(self, envelope: Envelope, message: Message) -> Revoked | None:
         """Return why a copy is revoked, or None; ``message`` is what it was read from."""
-        word = self._words.get(envelope.task.id)
-        if word is None:
-            return None
-        run, gen, cancelled_at = word
-        if not cancelled_at:
-            return Revoked.SUPERSEDED if (envelope.run, envelope.gen) <= (run, gen) else None
-        first = round(envelope.first_at * 1000)
-        if envelope.run <= run or first < cancelled_at or _is_older(message, cancelled_at):
+        name = envelope.task.id
+        if name in self._cancelled and self._is_cancelled(envelope, message):
             return Revoked.CANCELLED
-        return None
+        # Another run of its id is another task: what was replaced of one says nothing of it.
+        last = self._superseded.get((name, envelope.run), -1)
+        return Revoked.SUPERSEDED if envelope.gen <= last else None
+
+    def _is_cancelled(self, envelope: Envelope, message: Message) -> bool:
+        run, cancelled_at = self._cancelled[envelope.task.id]
+        first = round(envelope.first_at * 1000)
+        return envelope.run <= run or first < cancelled_at or _is_older(message, cancelled_at)
 
     def run_after(self, task_id: str) -> int:
-        """Return the least number of a run of that task which is not revoked."""
-        word = self._words.get(task_id)
+        """Return the least number of a run of that task which is not cancelled."""
+        word = self._cancelled.get(task_id)
         return word[0] + 1 if word else 1
 
 
@@ -80,8 +87,12 @@ def cancellation(task_id: str, run: int, at: float) -> Notice:
 
 
 def supersession(task_id: str, run: int, gen: int, at: float) -> Notice:
-    """Return the notice that a copy of a later ``gen`` took the place of those up to ``gen``."""
-    return Notice(TASK + task_id, at, msgspec.json.encode(Word(run, gen, cancelled=False)))
+    """Return the notice that a copy of a later ``gen`` took the place of those up to ``gen``.
+
+    It does not take the place of a notice that the task, or an earlier run of it, is cancelled.
+    """
+    word = Word(run, gen, cancelled=False)
+    return Notice(f"{TASK}{task_id}{_RUN}{run}", at, msgspec.json.encode(word))
 
 
 def cancellations(runs: Iterable[tuple[str, int]], at: float) -> list[Notice]:
