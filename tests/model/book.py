@@ -24,7 +24,7 @@ class Page:
     Attributes:
         births: how often it was taken in, for each of which it must end once.
         may_be_invalid: it may be refused for what it claims against duplicates.
-        gone: nothing of it is left in the queue file.
+        unanswered: how many replays nobody has answered: the store may not know of those runs.
 
     """
 
@@ -43,6 +43,7 @@ class Page:
     may_be_invalid: bool = False
     called_off: bool = False
     revoked: bool = False
+    unanswered: int = 0
     dropped: bool = False
     told: list[str] = field(default_factory=list)
     undone: list[str] = field(default_factory=list)

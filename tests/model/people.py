@@ -41,6 +41,7 @@ class People(Press):
                 return
             for each, possible in zip(pages, known, strict=True):
                 is_one = possible == 1 or b'"id": ' in each.source
+                is_one = is_one and not each.unanswered
                 each.revoked = is_one and each.possible == possible
 
         self.ask(lambda: self.life.world.control.tasks.cancel(page.id), answered)
@@ -52,10 +53,13 @@ class People(Press):
         for each in pages:
             each.loosen(1)
             each.line.expires = None  # one that has passed is left out
+            each.unanswered += 1
 
         def answered(answer: Any) -> None:
             if isinstance(answer, UNKNOWN):
                 return
+            for each in pages:
+                each.unanswered -= 1
             again = self.book.page_of(answer)[1] if isinstance(answer, Envelope) else None
             for each, expires in zip(pages, before, strict=True):
                 if each is again:
