@@ -35,6 +35,11 @@ def full(disk: Path) -> Callable[[], None]:
     return ballast.unlink
 
 
+def store_elsewhere(place: Path) -> str:
+    """Let the queue file be the one that meets the fault."""
+    return f'[store]\nurl = "sqlite:{place}/state.db"\n'
+
+
 def names(receiver: Receiver, path: str) -> list[str]:
     return [
         str(each.header("Webhook-Runner-Task-Id"))
@@ -91,9 +96,10 @@ def refuses(intake: Intake, reason: str) -> None:
 
 
 def test_a_full_disk_is_lived_through_and_every_count_is_exact(
-    disk: Path, receiver: Receiver
+    disk: Path, tmp_path: Path, receiver: Receiver
 ) -> None:
-    intake = Intake(f"embedded:{disk}/queue.db", receiver, queue="min_backoff_seconds = 0.1")
+    top, queue = store_elsewhere(tmp_path), "min_backoff_seconds = 0.1"
+    intake = Intake(f"embedded:{disk}/queue.db", receiver, top, queue)
     with intake.daemon as daemon:
         daemon.ready()
         accepted = live_through(intake, disk, full, "the disk is full")
@@ -136,9 +142,10 @@ def test_a_lock_of_another_program_is_lived_through(tmp_path: Path, receiver: Re
 
 
 def test_a_daemon_stopped_while_the_disk_is_full_repeats_what_it_could_not_record(
-    disk: Path, receiver: Receiver
+    disk: Path, tmp_path: Path, receiver: Receiver
 ) -> None:
-    intake = Intake(f"embedded:{disk}/queue.db", receiver, "shutdown_timeout = 1")
+    top = f"shutdown_timeout = 1\n{store_elsewhere(tmp_path)}"
+    intake = Intake(f"embedded:{disk}/queue.db", receiver, top)
     receiver.script("/held", [Answer(hang=True), Answer()])
     with intake.daemon as daemon:
         daemon.ready()
