@@ -64,7 +64,7 @@ class Everywhere:
         heard = []
         for address in addresses:
             with socket.create_connection((address, 80), 10) as caller:
-                self._forget(caller.getsockname()[:2])
+                self._forget(caller)
             heard.append(address)
         return heard
 
@@ -74,16 +74,18 @@ class Everywhere:
             for port in (*PORTS, *TLS_PORTS):
                 with socket.socket(family) as last:
                     last.connect((address, port))
-                    self._forget(last.getsockname()[:2])
+                    self._forget(last)
 
-    def _forget(self, peer: tuple[str, int]) -> None:
+    def _forget(self, caller: socket.socket) -> None:
         """Wait for this arrival, which comes after all before it, and drop it."""
+        peer, where = caller.getsockname()[:2], caller.getpeername()[:2]
 
         def found() -> list[Arrival]:
-            return [each for each in self.arrivals if each.peer == peer]
+            # Callers of two addresses may have the same port.
+            return [e for e in self.arrivals if (e.peer, (e.address, e.port)) == (peer, where)]
 
         self._watch.until(lambda: bool(found()), 10, lambda: f"{peer} did not arrive")
-        self.arrivals.remove(found()[0])
+        self.arrivals.remove(found()[-1])
 
     def _note_name(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         self._names[id(connection)] = name or ""
