@@ -106,8 +106,7 @@ class RabbitBroker:
         await self._keeper.publish(lambda: out)
 
     async def park(self, envelope: Envelope) -> None:
-        slot = self._slot(envelope)
-        await self._prepare(slot.level)
+        slot = await self._prepared(envelope)
 
         def make() -> Outgoing:
             # A slot that does not confirm, as after the loss of its disk, is not asked for ever.
@@ -215,6 +214,14 @@ class RabbitBroker:
 
     async def purge(self, queue: str) -> int:
         return await self._shelf.purge(queue)
+
+    async def _prepared(self, envelope: Envelope) -> Slot:
+        """Return its slot, of a level that is there: to declare one takes seconds."""
+        while True:
+            slot = self._slot(envelope)
+            await self._prepare(slot.level)
+            if self._slot(envelope).level == slot.level:
+                return slot
 
     async def _prepare(self, level: int) -> None:
         """Have the queues of a level declared before the first publish to them."""

@@ -9,7 +9,7 @@ from tests.fakes.clock import FakeClock, settle
 from webhook_runner.broker.amqp.channel import Arrival, Channel
 from webhook_runner.broker.amqp.hands import Hands
 from webhook_runner.broker.amqp.session import Session
-from webhook_runner.broker.amqp.sweep import Sweeper
+from webhook_runner.broker.amqp.sweep import EVERY_SECONDS, Sweeper
 from webhook_runner.broker.amqp.topology import Topology
 from webhook_runner.policy.delay import WHEEL
 
@@ -100,3 +100,27 @@ async def test_a_clock_that_is_set_in_the_middle_of_a_sweep_makes_another_one() 
     await settle()
     assert unrouted.looks == 2
     sweeping.cancel()
+
+
+async def test_a_clock_that_is_set_in_the_last_second_before_a_sweep_is_noticed() -> None:
+    unrouted = Unrouted(("stranger",))
+    session, hands = cast("Session", unrouted), cast("Hands", Spawner())
+    sweeper = Sweeper(session, WHEEL, hands, lambda _level, _position: False)
+    sweeping = asyncio.create_task(sweeper.run(settle))
+    await unrouted.clock.advance(EVERY_SECONDS - 0.5)
+    unrouted.clock.step(3600)
+    assert unrouted.looks == 1
+    await unrouted.clock.advance(1)
+    await settle()
+    assert unrouted.looks == 2
+    sweeping.cancel()
+
+
+async def test_what_has_no_home_is_looked_at_again_once_there_are_more_levels() -> None:
+    unrouted = Unrouted(("stranger",))
+    session, hands = cast("Session", unrouted), cast("Hands", Spawner())
+    sweeper = Sweeper(session, WHEEL, hands, lambda _level, _position: False)
+    await sweeper._everything()
+    sweeper.levels = frozenset({0, 1})
+    await sweeper._everything()
+    assert unrouted.looks == 2

@@ -58,6 +58,7 @@ class Sweeper:
         self._one = asyncio.Lock()
         self._trusted: dict[str, tuple[int, float]] = {}
         self.levels: frozenset[int] = frozenset()
+        self._swept: frozenset[int] = frozenset()
         self.waiting: dict[int, int] = {}
 
     @property
@@ -102,6 +103,9 @@ class Sweeper:
             self.waiting[level] = total
         async with self._one:
             queue = self._topology.unrouted
+            if self._swept != self.levels:
+                self._swept = self.levels  # what waited for one of them has a home now
+                self._trusted.pop(queue, None)
             ready = await self._session.declarer.count(queue) or 0
             if self._is_news(queue, ready):
                 # Without the limit, what comes straight back would go round and round.
@@ -201,11 +205,11 @@ class Sweeper:
     async def _until_next(self, offset: float) -> None:
         """Sleep until the next sweep is due, or the wall clock has stepped."""
         end = self._clock.monotonic() + EVERY_SECONDS
-        while self._clock.monotonic() < end:
-            if abs(self._offset() - offset) > CLOCK_STEP_SECONDS:
-                self._trusted.clear()
+        while abs(self._offset() - offset) <= CLOCK_STEP_SECONDS:
+            if self._clock.monotonic() >= end:
                 return
             await self._clock.sleep(min(1.0, EVERY_SECONDS))
+        self._trusted.clear()
 
     def _offset(self) -> float:
         return self._clock.now() - self._clock.monotonic()
