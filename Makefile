@@ -8,7 +8,7 @@ BROKER ?= embedded
 # More workers than this wait for each other's RabbitMQ nodes.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && n=4; [ $$n -lt 2 ] && n=2; echo $$n)
 PYTEST := $(RUN) -m pytest -n $(WORKERS) --dist loadfile
-WITHOUT_BROKER := $(wildcard tests/unit tests/fuzz tests/journey tests/model tests/architecture)
+WITHOUT_BROKER := $(wildcard tests/unit tests/fuzz tests/mutation tests/journey tests/architecture)
 SECONDS ?= 60
 TIMES ?= 20
 SYSTEM_TIMES ?= 3
@@ -17,7 +17,7 @@ TYPED := $(wildcard webhook_runner tests bench examples docs)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock broker database network fmt lint types imports unit check test test-repeat soak fuzz mutants demo docs clean
+.PHONY: help setup lock broker database network fmt lint types imports unit check test test-repeat soak fuzz mutants figures chaos demo docs clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -82,15 +82,17 @@ unit: $(STAMP) ## tests without a broker
 
 check: lint types imports unit ## lint, types, imports and unit: under a minute
 
+# What cannot be had is told by the tests that need it.
+define needs
+@for each in rabbitmq postgresql iproute2 libfaketime; do sh tests/parts/install_$$each.sh || true; done
+endef
+
 test: $(STAMP) ## every test; brings RabbitMQ and PostgreSQL when it may
-	@sh tests/parts/install_rabbitmq.sh || true
-	@sh tests/parts/install_postgresql.sh || true
-	@sh tests/parts/install_iproute2.sh || true
+	$(needs)
 	@$(PYTEST)
 
 test-repeat: $(STAMP) ## every test many times, each time in another order (TIMES=20, SYSTEM_TIMES=3, SELECT=paths)
-	@sh tests/parts/install_rabbitmq.sh || true
-	@sh tests/parts/install_postgresql.sh || true
+	$(needs)
 	@$(RUN) -m bench.repeat --times $(TIMES) --system-times $(SYSTEM_TIMES) --workers $(WORKERS) $(SELECT)
 
 fuzz: $(STAMP) ## made-up input for all that reads input, for SECONDS=60 each (ONLY=url,message, KEEP=1)
@@ -100,6 +102,14 @@ fuzz: $(STAMP) ## made-up input for all that reads input, for SECONDS=60 each (O
 
 mutants: $(STAMP) ## small wrong changes of the decisions: which the unit tests notice (ONLY=policy/retry.py)
 	@$(RUN) -m tests.mutation $(if $(ONLY),--only $(ONLY))
+
+figures: $(STAMP) ## the figures of bench/README.md, in minutes (LONG=1: in hours)
+	$(needs)
+	@$(RUN) -m bench.figures $(if $(LONG),--long)
+
+chaos: $(STAMP) ## daemons and RabbitMQ killed, frozen, cut off under load: nothing lost? (LONG=1: the figures)
+	@sh tests/parts/install_rabbitmq.sh || true
+	@$(RUN) -m bench.chaos --plan $(if $(LONG),long,short) $(CHAOS)
 
 soak: $(STAMP) ## the model of the engine for long (EXAMPLES=10000, SEED=number)
 	@$(RUN) -m tests.model.soak $(or $(EXAMPLES),10000) $(SEED)

@@ -1,120 +1,40 @@
-"""Publish scripted tasks through the doors of the daemon or of RabbitMQ, and keep a ledger."""
+"""Hand scripted tasks in by several doors at once, no faster than is allowed."""
 
-import http.client
-import json
 import random
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
 
-import pika
+from bench.doors import Door
+from bench.ledger import Entry, Ledger
+from bench.script import Recipe
 
-from bench.script import QUEUES, Scripted, script
-
-LARGEST_BATCH = 40
-SECONDS_BETWEEN = 0.15
 _AGAIN_SECONDS = 0.02
-_TIMEOUT_SECONDS = 20
 
 
-@dataclass(slots=True)
-class Entry:
-    """What became of the publishing of one task.
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast one door is used: tasks at once, and seconds between two batches, at most."""
 
-    Attributes:
-        sent_at: epoch seconds just before it was published.
-        accepted: answered 202, or confirmed. If not, it is unknown whether it is there.
-        id: the id that it was accepted under, or "" when its publisher was told none.
-
-    """
-
-    task: Scripted
-    sent_at: float
-    accepted: bool = False
-    id: str = ""
-
-
-class Door(Protocol):
-    """A way to publish; tells of a batch which entries were accepted, by changing them."""
-
-    def publish(self, entries: Sequence[Entry]) -> bool:
-        """Publish; False when nothing was sent, so that it can be tried again."""
-
-    def close(self) -> None: ...
-
-
-class ApiDoor:
-    """``POST /v1/tasks`` with an array."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
-
-    def publish(self, entries: Sequence[Entry]) -> bool:
-        body = json.dumps([each.task.message(each.sent_at) for each in entries]).encode()
-        if self._connection.sock is None:
-            try:
-                self._connection.connect()
-            except OSError:
-                return False
-        try:
-            said = json.loads(self.post(body))
-        except (OSError, http.client.HTTPException):
-            self._connection.close()
-            return True  # no answer: it may be there or not
-        for entry, result in zip(entries, said.get("results", ()), strict=False):
-            entry.accepted = result["status"] == 202
-            entry.id = result.get("id", "")
-        return True
-
-    def post(self, body: bytes) -> bytes:
-        """Send an array and return the answer. Raises OSError and HTTPException."""
-        self._connection.request("POST", "/v1/tasks", body, {"Content-Type": "application/json"})
-        return self._connection.getresponse().read()
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-class AmqpDoor:
-    """A plain AMQP client with confirms, as any application would be."""
-
-    def __init__(self, url: str) -> None:
-        self._connection = pika.BlockingConnection(pika.URLParameters(url))
-        self._channel = self._connection.channel()
-        self._channel.confirm_delivery()
-        self._properties = pika.BasicProperties(delivery_mode=2)  # type: ignore[no-untyped-call]
-
-    def publish(self, entries: Sequence[Entry]) -> bool:
-        for entry in entries:
-            entry.sent_at = time.time()
-            body = json.dumps(entry.task.message(entry.sent_at)).encode()
-            self._channel.basic_publish(
-                "", entry.task.queue, body, self._properties, mandatory=True
-            )
-            entry.accepted, entry.id = True, entry.task.id if entry.task.named else ""
-        return True
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-def by_one_door(task: Scripted) -> Scripted:
-    """Return the task for a door that knows no queues: it names its own."""
-    return replace(task, queue=QUEUES[0], moved=task.moved or task.queue == QUEUES[1])
+    batch: int = 40
+    between: float = 0.1
 
 
 class Feeder:
     """Publishes in a thread of its own, in batches, no faster than its quota grows."""
 
-    def __init__(self, door: Door, seed: int, *, one_door: bool) -> None:
-        self.ledger: list[Entry] = []
+    def __init__(
+        self, door: Door, recipe: Recipe, ledger: Ledger, pace: Pace, numbers: Iterator[int]
+    ) -> None:
         self.accepted = 0
         self.error: Exception | None = None
         self._door = door
-        self._seed = seed
-        self._one_door = one_door
+        self._recipe = recipe
+        self._ledger = ledger
+        self._pace = pace
+        self._numbers = numbers
         self._quota = 0
         self._changed = threading.Condition()
         self._ending = False
@@ -124,7 +44,7 @@ class Feeder:
     def allow(self, quota: int) -> None:
         """Let so many tasks be accepted in all."""
         with self._changed:
-            self._quota = quota
+            self._quota = max(self._quota, quota)
             self._changed.notify()
 
     def close(self) -> None:
@@ -138,11 +58,14 @@ class Feeder:
             raise self.error
 
     def _run(self) -> None:
-        dice = random.Random(self._seed)
+        dice = random.Random(f"{self._recipe.seed}/{type(self._door).__name__}")
         try:
             while (room := self._room()) > 0:
-                self._publish(min(room, dice.randint(1, LARGEST_BATCH)))
-                time.sleep(dice.uniform(0, SECONDS_BETWEEN))
+                size = min(room, dice.randint(1, self._pace.batch))
+                entries = hand_in(self._door, self._recipe, list(islice(self._numbers, size)))
+                self._ledger.write(entries)
+                self.accepted += sum(entry.accepted for entry in entries)
+                time.sleep(dice.uniform(0, self._pace.between))
         except Exception as error:  # noqa: BLE001 - handed on by `close`
             self.error = error
 
@@ -151,15 +74,45 @@ class Feeder:
             self._changed.wait_for(lambda: self._ending or self.accepted < self._quota)
             return self._quota - self.accepted
 
-    def _publish(self, size: int) -> None:
-        first = len(self.ledger)
-        tasks = [script(number, self._seed) for number in range(first, first + size)]
-        if self._one_door:
-            tasks = [by_one_door(task) for task in tasks]
-        entries = [Entry(task, time.time()) for task in tasks]
-        while not self._door.publish(entries):
-            time.sleep(_AGAIN_SECONDS)
-            now = time.time()
-            entries = [Entry(task, now) for task in tasks]
-        self.ledger += entries
-        self.accepted += sum(entry.accepted for entry in entries)
+
+def hand_in(door: Door, recipe: Recipe, numbers: Sequence[int]) -> list[Entry]:
+    """Publish these tasks once, waiting until the door can be reached."""
+    tasks = [recipe.task(number) for number in numbers]
+    while True:
+        now = time.time()
+        entries = [Entry(number, now) for number in numbers]
+        if door.publish(list(zip(tasks, entries, strict=True))):
+            return entries
+        time.sleep(_AGAIN_SECONDS)
+
+
+class Feeders:
+    """One feeder for each door; they take turns in the numbers and share the quota."""
+
+    def __init__(self, doors: Sequence[Door], recipe: Recipe, ledger: Ledger, pace: Pace) -> None:
+        step = len(doors)
+        self._feeders = [
+            Feeder(door, recipe, ledger, pace, count(first, step))
+            for first, door in enumerate(doors)
+        ]
+
+    @property
+    def accepted(self) -> int:
+        """How many tasks are accepted by now."""
+        return sum(each.accepted for each in self._feeders)
+
+    @property
+    def failed(self) -> bool:
+        """Whether one has ended by an error, which `close` raises."""
+        return any(each.error is not None for each in self._feeders)
+
+    def allow(self, quota: int) -> None:
+        """Let so many tasks be accepted in all."""
+        each, rest = divmod(quota, len(self._feeders))
+        for number, feeder in enumerate(self._feeders):
+            feeder.allow(each + (number < rest))
+
+    def close(self) -> None:
+        """End when the quota is reached. Raises what a door raised."""
+        for each in self._feeders:
+            each.close()

@@ -9,12 +9,13 @@ import random
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import pika
 
-from bench.histogram import print_histogram, spread
+from bench.histogram import Spread, print_histogram, spread
 from tests.parts.broker import HOW_TO_GET_ONE, obtain_broker
 from tests.parts.daemon import Daemon
 from tests.parts.receiver import Receiver, Request
@@ -69,7 +70,22 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def report(requests: list[Request], sent: dict[str, tuple[float, float]]) -> int:
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """How a run went: milliseconds from due until arrival, and tasks that went wrong."""
+
+    late: Spread
+    early: int
+    lost: int
+    twice: int
+
+    @property
+    def holds(self) -> bool:
+        return not (self.early or self.lost)
+
+
+def judge(requests: list[Request], sent: dict[str, tuple[float, float]]) -> Lateness:
+    """Compare what arrived with what was published, and print a histogram."""
     late, early = [], 0
     ids = Counter(request.header("Webhook-Runner-Task-Id") or "" for request in requests)
     for request in requests:
@@ -78,22 +94,20 @@ def report(requests: list[Request], sent: dict[str, tuple[float, float]]) -> int
         early += request.arrived_at < max(due, published + countdown)
         late.append((request.arrived_at - due) * 1000)
     print_histogram(late)
-    found = spread(late)
-    print(f"tasks {len(sent)}  late p50 {found.p50:.1f} ms", end="  ")
-    print(f"p99 {found.p99:.1f} ms  max {found.most:.1f} ms")
     lost, twice = len(sent) - len(ids), sum(ids.values()) - len(ids)
-    verdict = "FAIL" if early or lost else "PASS"
-    print(f"early {early} lost {lost} duplicated {twice} {verdict}")
-    return int(bool(early or lost))
+    return Lateness(spread(late), early, lost, twice)
 
 
-def main() -> int:
-    tasks = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
-    longest = float(sys.argv[2]) if len(sys.argv) > 2 else 60.0
+def measure(tasks: int, longest: float) -> Lateness:
+    """Run a daemon and let tasks become due; prints how it goes.
+
+    Raises:
+        LookupError: there is no RabbitMQ.
+
+    """
     broker = obtain_broker()
     if broker is None:
-        print(HOW_TO_GET_ONE)
-        return 69
+        raise LookupError(HOW_TO_GET_ONE)
     with Receiver() as receiver:
         config = CONFIG.format(broker=broker.url, receiver=receiver.url)
         with Daemon(config) as daemon:
@@ -104,10 +118,25 @@ def main() -> int:
             wait(receiver, tasks, longest * 3 + 120)
             spent = cpu_seconds(daemon.pid)
             print(f"daemon: {spent * 1e6 / tasks:.0f} us of CPU per task")
-            code = report(list(receiver.requests), sent)
+            found = judge(list(receiver.requests), sent)
             daemon.terminate()
     broker.close()
-    return code
+    return found
+
+
+def main() -> int:
+    tasks = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
+    longest = float(sys.argv[2]) if len(sys.argv) > 2 else 60.0
+    try:
+        found = measure(tasks, longest)
+    except LookupError as error:
+        print(error.args[0])
+        return 69
+    late, verdict = found.late, "PASS" if found.holds else "FAIL"
+    print(f"tasks {tasks}  late p50 {late.p50:.1f} ms", end="  ")
+    print(f"p99 {late.p99:.1f} ms  max {late.most:.1f} ms")
+    print(f"early {found.early} lost {found.lost} duplicated {found.twice} {verdict}")
+    return int(not found.holds)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.feeding import ApiDoor
+from bench.doors import ApiDoor
 from bench.filling import body, fill, queued
 from bench.ground import config_for
 from bench.received import Receiving
@@ -100,7 +100,7 @@ def by_api(directory: Path, tasks: int, store: str = "none") -> Pace:
             for each in bodies:
                 _must_be_accepted(door.post(each))
             door.close()
-            return _until(receiver, daemon, began, tasks)
+            return until(receiver, daemon, began, tasks)
 
 
 def _must_be_accepted(answer: bytes) -> None:
@@ -116,18 +116,20 @@ def already_queued(directory: Path, tasks: int, store: str = "none") -> Pace:
         config = config_for(f"embedded:{directory}/queue.db", receiver.url, store=store)
         with Served(directory, config, cpus=(DAEMONS_CPU,)) as daemon:
             daemon.start()
-            began = _reached(receiver, daemon, int(tasks * WARM_UP))
-            return _until(receiver, daemon, began, tasks)
+            began = reached(receiver, daemon, int(tasks * WARM_UP))
+            return until(receiver, daemon, began, tasks)
 
 
-def _until(receiver: Receiving, daemon: Served, began: Reading, tasks: int) -> Pace:
-    ended = _reached(receiver, daemon, tasks)
+def until(receiver: Receiving, daemon: Served, began: Reading, tasks: int) -> Pace:
+    """Wait until so many have arrived, end the daemon, and return the pace since ``began``."""
+    ended = reached(receiver, daemon, tasks)
     daemon.terminate()
     done = ended.done - began.done
     return Pace(done / (ended.at - began.at), (ended.cpu - began.cpu) * 1e6 / done)
 
 
-def _reached(receiver: Receiving, daemon: Served, tasks: int) -> Reading:
+def reached(receiver: Receiving, daemon: Served, tasks: int) -> Reading:
+    """Return the moment at which so many have arrived. Raises RuntimeError when they do not."""
     ended = time.monotonic() + LONGEST_SECONDS
     while (done := receiver.count()) < tasks:
         if time.monotonic() > ended or not daemon.running:

@@ -1,9 +1,11 @@
 """The receiver's process seen from outside: where it listens, and what it has written down."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
@@ -20,20 +22,24 @@ class Request:
 
     Attributes:
         arrived: when its last byte had been read.
-        answered: just before its answer was written, or 0.0 when its connection was lost before.
-        status: of the answer, or 0.
+        ended: just before its answer was written, or when its connection was lost.
+        status: of the answer, or 0 when there was none.
         id: the Idempotency-Key.
+        doubted: whether it said that it may be a duplicate.
+        sender: which daemon sent it.
 
     """
 
     arrived: float
-    answered: float
+    ended: float
     status: int
     path: str
     id: str
     attempt: int
     doubted: bool
     eta: str
+    queue: str = ""
+    sender: str = ""
 
     @property
     def number(self) -> int:
@@ -47,16 +53,20 @@ class Request:
 
 def read_line(line: str) -> Request:
     """Read one line of the receiver's log."""
-    arrived, answered, status, path, name, attempt, doubted, eta = line.rstrip("\n").split("\t")
+    arrived, ended, status, path, name, attempt, doubted, eta, queue, sender = line.rstrip(
+        "\n"
+    ).split("\t")
     return Request(
         float(arrived),
-        float(answered),
+        float(ended),
         int(status),
         path,
         name,
         int(attempt),
         doubted == "1",
         eta,
+        sys.intern(queue),
+        sys.intern(sender),
     )
 
 
@@ -80,7 +90,9 @@ class Receiving:
         self._guardian.guard(self._process.pid)
         if chosen := set(cpus):
             os.sched_setaffinity(self._process.pid, chosen)
-        self.url = f"http://127.0.0.1:{int(self._output.readline())}"
+        ports: dict[str, int] = json.loads(self._output.readline())
+        self.hosts = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+        self.url = self.hosts[""]
 
     def __enter__(self) -> Self:
         return self
@@ -93,6 +105,11 @@ class Receiving:
         if self._process.stdout is None:
             raise RuntimeError("the receiver has no output")
         return self._process.stdout
+
+    def prefer(self) -> None:
+        """Let it go before all others, where we may: what has arrived is written down at once."""
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, -15)
 
     def look(self) -> list[Request]:
         """Return what has been written down since the last look; all of it is in `requests`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.script import QUEUES, number_of
 from tests.parts import publisher
-from tests.parts.node import RabbitNode
+from tests.parts.node import NodeError, RabbitNode
 
 _KEPT = ("wr.v1.dead.", "wr.v1.invalid.", "wr.v1.tombstones")
 
@@ -62,6 +62,24 @@ def in_rabbitmq(node: RabbitNode, vhost: str) -> Remains:
         if any(counts) and not name.startswith(_KEPT)
     }
     return remains
+
+
+def waiting_in_file(path: Path) -> int:
+    """Return how many messages wait or are under way. Raises sqlite3.OperationalError."""
+    file = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return _count(file, "ready") + _count(file, "unacked")
+    finally:
+        file.close()
+
+
+def waiting_in_rabbitmq(node: RabbitNode, vhost: str) -> int:
+    """Return how many messages wait or are under way, or -1 when the node does not say."""
+    try:
+        depths = node.queue_depths(vhost)
+    except NodeError:
+        return -1
+    return sum(sum(counts) for name, counts in depths.items() if not name.startswith(_KEPT))
 
 
 def _count(file: sqlite3.Connection, table: str) -> int:

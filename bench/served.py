@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from tests.parts.guardian import Guardian
@@ -22,12 +23,20 @@ class ServeError(RuntimeError):
 class Served:
     """``webhook-runner serve`` with a configuration and a directory of its own."""
 
-    def __init__(self, directory: Path, config: str, *, cpus: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        config: str,
+        *,
+        cpus: Iterable[int] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.log = directory / "daemon.log"
         self._config = directory / "taskqueue.ini"
         self._config.write_text(config)
         self._directory = directory
         self._cpus = set(cpus)
+        self._environment = dict(environment)
         self._guardian = Guardian(directory / "no-directory")
         self._process: subprocess.Popen[bytes] | None = None
         self._began = 0
@@ -52,6 +61,7 @@ class Served:
         environment = dict(os.environ) | {
             "TASKQUEUE_CONFIG_FILE": str(self._config),
             "PYTHONPATH": str(ROOT),
+            **self._environment,
         }
         began = time.monotonic()
         with self.log.open("ab") as log:
@@ -85,6 +95,14 @@ class Served:
     def terminate(self, timeout: float = 60.0) -> int:
         """SIGTERM it, and return its exit code."""
         return self._end(signal.SIGTERM, timeout)
+
+    def freeze(self) -> None:
+        """Stop it where it is: its connections stay open and nothing answers."""
+        self._started.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._started.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         self._guardian.close()

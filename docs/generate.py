@@ -18,6 +18,7 @@ from tests.unit.observe.events import ENVELOPE, FAILURE, ONE_OF_EACH
 from webhook_runner.api.schema import EVERYWHERE
 from webhook_runner.api.server import make_app
 from webhook_runner.config.sample import sample
+from webhook_runner.observe.gauges import WATCHED
 from webhook_runner.observe.lines import Renderer
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.settings import QueueSettings, Settings
@@ -201,6 +202,8 @@ def metrics_page() -> str:
 
 def _metrics() -> Iterator[str]:
     observer = MetricsObserver("1.0", ["default"])
+    for name, text in WATCHED:
+        observer.watch(name, text, float)
     for event in ONE_OF_EACH:
         observer.notice(event)
     for family in sorted(observer.registry.collect(), key=lambda each: each.name):

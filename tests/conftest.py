@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.parts.broker import HOW_TO_GET_ONE, URL_VARIABLE, WANTING, TestBroker, obtain_broker
 from tests.parts.cluster import Cluster, find_binaries
+from tests.parts.faketime import HOW_TO_GET_IT, FakeClock, find_library
+from tests.parts.faketime import WANTING as WANTING_CLOCK
 from tests.parts.installation import Installation
 from tests.parts.node import RabbitNode
 from tests.parts.own_network import HOW_TO_GET_ONE as HOW_TO_GET_NETWORK
@@ -102,6 +105,16 @@ def postgresql_url(_postgresql: TestServer | None) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def clock(tmp_path: Path) -> FakeClock:
+    """A clock that a test sets for its daemon."""
+    library = find_library()
+    if library is None:
+        _do_without(HOW_TO_GET_IT)
+        raise AssertionError
+    return FakeClock(tmp_path, library)
+
+
 @pytest.fixture(scope="module")
 def own_cluster() -> Iterator[Cluster]:
     """A private PostgreSQL that a module's tests may stop and kill."""
@@ -125,6 +138,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for wanted, how in (
         (WANTING, HOW_TO_GET_ONE),
         (WANTING_POSTGRESQL, HOW_TO_GET_POSTGRESQL),
+        (WANTING_CLOCK, HOW_TO_GET_IT),
         (WANTING_NETWORK, HOW_TO_GET_NETWORK),
     ):
         wanting = sum(wanted in str(report.longrepr) for report in skipped)

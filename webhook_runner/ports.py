@@ -109,8 +109,10 @@ class Broker(Protocol):
         ``summary`` is the JSON of what the last attempt met with.
         """
 
-    async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
-        """Publish an invalid message, byte for byte, with the reason as headers."""
+    async def quarantine(
+        self, delivery: Delivery, reason: str, explanation: str, field: str = ""
+    ) -> None:
+        """Publish an invalid message, byte for byte, with reason and bad field as headers."""
 
     async def ack(self, delivery: Delivery) -> bool:
         """Settle for good. False when the connection it came by is gone: it will come again."""

@@ -49,6 +49,7 @@ class QueueSettings(Section):
     """The policy of one queue. Durations are seconds, rates are tasks per second."""
 
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 10
+    per_host_concurrency: Annotated[int, Field(ge=0, le=10_000)] = 0
     rate: Rate = float("inf")
     bucket_size: Annotated[float, Field(ge=0)] = 0
     retry_limit: Annotated[int, Field(ge=-1)] = -1
@@ -68,6 +69,7 @@ class QueueSettings(Section):
     max_retries_counts: Literal["retries", "attempts"] = "retries"
     retry_after_max: Annotated[float, Field(ge=0)] = 86400
     rate_headers: bool = False
+    gone_disables: bool = False
     max_snoozes: Annotated[int, Field(ge=0)] = 100
     max_task_age: Annotated[float, Field(ge=0)] = 0
     max_redeliveries: Annotated[int, Field(ge=1, le=40)] = 10
@@ -144,6 +146,17 @@ class EgressSettings(Section):
     no_proxy: tuple[str, ...] = ()
 
 
+class BreakerSettings(Section):
+    """When a destination is left alone for a while; each daemon judges for itself."""
+
+    enabled: bool = True
+    window_seconds: Annotated[float, Field(ge=1, le=3600)] = 60
+    min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    failure_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    open_seconds: Annotated[float, Field(ge=0.1, le=86_400)] = 30
+    max_open_seconds: Annotated[float, Field(ge=0.1, le=86_400)] = 600
+
+
 class PerformanceSettings(Section):
     http: Literal["lean", "httpx2"] = "lean"
 
@@ -171,6 +184,7 @@ class Settings(Section):
     store: StoreSettings = StoreSettings()
     api: ApiSettings = ApiSettings()
     egress: EgressSettings = EgressSettings()
+    breaker: BreakerSettings = BreakerSettings()
     performance: PerformanceSettings = PerformanceSettings()
     log: LogSettings = LogSettings()
     queues: Mapping[Name, QueueSettings] = Field(

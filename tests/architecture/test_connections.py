@@ -24,6 +24,7 @@ CALLS = {
 
 # To whom each of them speaks. A new line needs an answer to "why not through the guard?".
 SPEAKS_TO = {
+    "api/connection.py": "whoever has called",
     "api/server.py": "whoever calls: it listens",
     "broker/amqp": "RabbitMQ, as configured",
     "client/http.py": "the daemon's API, for applications and commands",

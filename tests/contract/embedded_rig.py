@@ -85,8 +85,12 @@ class Reopening:
     async def bury(self, envelope: Envelope, summary: bytes) -> None:
         await self._until_confirmed(lambda broker: broker.bury(envelope, summary))
 
-    async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
-        await self._until_confirmed(lambda broker: broker.quarantine(delivery, reason, explanation))
+    async def quarantine(
+        self, delivery: Delivery, reason: str, explanation: str, field: str = ""
+    ) -> None:
+        await self._until_confirmed(
+            lambda broker: broker.quarantine(delivery, reason, explanation, field)
+        )
 
     async def ack(self, delivery: Delivery) -> bool:
         return await self.inner.ack(delivery)

@@ -142,7 +142,7 @@ async def test_an_invalid_message_is_kept_byte_for_byte_with_the_reason(rig: Rig
         "q", body, message_id="their-id", content_type="text/odd", correlation_id="their-thread"
     )
     (taken,) = await recorder.until(1)
-    await rig.broker.quarantine(taken.delivery, "not_json", "headers.x: is no JSON")
+    await rig.broker.quarantine(taken.delivery, "not_json", "headers.x: is no JSON", "headers.x")
     await rig.broker.ack(taken.delivery)
     (kept,) = await rig.invalid("q")
     assert kept.body == body

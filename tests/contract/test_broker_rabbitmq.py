@@ -17,10 +17,14 @@ async def rabbit(request: pytest.FixtureRequest) -> AsyncIterator[RabbitRig]:
 
 async def test_an_absurd_timestamp_harms_only_itself(rabbit: RabbitRig) -> None:
     recorder = await rabbit.consuming()
-    await rabbit.submit("q", b"absurd", timestamp=2**63)
+    about = {"headers": {"traceparent": "x"}, "content_type": "text/odd", "correlation_id": "c"}
+    await rabbit.submit("q", b"absurd", timestamp=2**63, message_id="m", **about)
     await rabbit.submit("q", b"sound", timestamp=1_700_000_000)
-    await recorder.until(2)
-    assert sorted(recorder.bodies) == [b"absurd", b"sound"]
+    taken = {each.delivery.message.body: each.delivery.message for each in await recorder.until(2)}
+    assert taken[b"sound"].timestamp == 1_700_000_000
+    message = taken[b"absurd"]
+    assert (message.message_id, message.correlation_id, message.timestamp) == ("m", "c", None)
+    assert (message.content_type, message.traceparent) == ("text/odd", "x")
     assert rabbit.broker.state().connected
 
 

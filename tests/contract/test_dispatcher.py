@@ -228,13 +228,7 @@ async def _drip_header(peer: Peer) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _flood_of_interim(peer: Peer) -> None:
-    await peer.request()
-    while True:
-        await peer.say(b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
-
-
-@pytest.mark.parametrize("script", [_nothing, _drip_header, _flood_of_interim])
+@pytest.mark.parametrize("script", [_nothing, _drip_header])
 async def test_no_status_line_before_the_deadline_is_a_timeout(
     dispatcher: HttpDispatcher, script: object
 ) -> None:

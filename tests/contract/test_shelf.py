@@ -24,7 +24,9 @@ async def quarantine(rig: Rig, *bodies: bytes) -> None:
     for body in bodies:
         await rig.submit("q", body, message_id="their-id")
     for taken in await recorder.until(len(bodies)):
-        await rig.broker.quarantine(taken.delivery, "not_json", "payload.x: is no JSON")
+        await rig.broker.quarantine(
+            taken.delivery, "not_json", "payload.x: is no JSON", "payload.x"
+        )
         await rig.broker.ack(taken.delivery)
     await rig.broker.stop_consuming("q")
 

@@ -160,9 +160,11 @@ class RecordingBroker:
         self.dead.append((envelope, summary))
         self.log.append(("bury", envelope.task.id))
 
-    async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
+    async def quarantine(
+        self, delivery: Delivery, reason: str, explanation: str, field: str = ""
+    ) -> None:
         await self._writable.wait()
-        await self._inner.quarantine(delivery, reason, explanation)
+        await self._inner.quarantine(delivery, reason, explanation, field)
         self.invalid.append((delivery, reason, explanation))
         self.log.append(("quarantine", reason))
 

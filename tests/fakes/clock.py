@@ -34,6 +34,10 @@ class FakeClock:
         while self.now() < when:
             await self.sleep(max(when - self.now(), 1e-6))
 
+    def step(self, seconds: float) -> None:
+        """Set the wall clock; monotonic time stays as it is."""
+        self._start += seconds
+
     async def advance(self, seconds: float) -> None:
         """Let time pass, waking every sleeper in order and letting it act."""
         await self._run(self._passed + seconds)

@@ -5,6 +5,7 @@
 
 import argparse
 import ast
+import importlib
 import json
 import os
 import sys
@@ -12,13 +13,14 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.mutation.collecting import write_coverage
 from tests.mutation.equivalent import EQUIVALENT
-from tests.mutation.mutations import mutations
+from tests.mutation.mutations import AT_IMPORT, DATA, mutations
 from tests.mutation.trials import End, Ended, Mutant, imported, patched
 
 PACKAGE = Path("webhook_runner")
@@ -35,7 +37,7 @@ TESTS = {
 }
 LEAST = {"policy": 85.0, "guard": 85.0}
 _SLOWEST_TEST = 8.0
-_PATIENCE = 20.0
+_PATIENCE = 8.0
 _SHORTEST_LIMIT = 10.0
 
 
@@ -73,6 +75,11 @@ def covering(tests: list[str], sources: list[Path]) -> Covering:
         told: dict[str, Any] = json.loads(into.read_text())
     if told["failed"]:
         sys.exit(f"without any mutation these fail: {', '.join(told['failed'])}")
+    for name in told["modules"]:
+        if name.partition(".")[0] in sys.modules:
+            continue
+        with suppress(Exception):  # so that no mutant has to import what is not ours
+            importlib.import_module(name)
     seconds = {test: took for test, took in told["seconds"].items() if took <= _SLOWEST_TEST}
     return Covering(seconds, told["lines"])
 
@@ -87,19 +94,24 @@ def mutants_of(group: str, file: Path, known: Covering) -> Iterator[Mutant]:
     whole = known.of(file, 1, len(file.read_text().splitlines()))
     if not whole:
         whole = {test for test in known.seconds if test.startswith(TESTS[group])}
-    for index, each in enumerate(mutations(tree)):
+    for each in mutations(tree):
+        each.apply()
+        code = compile(tree, str(file.resolve()), "exec")
+        each.undo()
         touching = known.of(file, each.line, ends.get(each.line, each.line))
-        tests, seconds = known.chosen(touching if each.function else whole)
+        tests, seconds = known.chosen(whole if each.function in {DATA, AT_IMPORT} else touching)
         limit = _SHORTEST_LIMIT + 4 * seconds
-        yield Mutant(file, index, each.name, each.line, each.function, tests, limit)
+        yield Mutant(file, each.name, each.line, each.function, code, tests, limit)
 
 
 def tried(mutants: list[Mutant], jobs: int) -> Iterator[Ended]:
     untested = [each for each in mutants if not each.tests]
     yield from ((each, End.SURVIVED) for each in untested)
-    at_import = [each for each in mutants if each.tests and not each.function]
+    at_import = [each for each in mutants if each.tests and each.function == AT_IMPORT]
     yield from imported(at_import, jobs)
-    yield from patched([each for each in mutants if each.tests and each.function], jobs)
+    yield from patched(
+        [each for each in mutants if each.tests and each.function != AT_IMPORT], jobs
+    )
 
 
 def score(ends: list[End]) -> float:
@@ -132,7 +144,7 @@ def _figures(ends: list[End]) -> str:
 def report(ended: list[Ended], into: Path) -> None:
     survivors = [
         {"file": str(each.file), "line": each.line, "change": each.name, "tests": len(each.tests)}
-        for each, end in sorted(ended, key=lambda pair: (pair[0].file, pair[0].index))
+        for each, end in sorted(ended, key=lambda pair: (pair[0].file, pair[0].line))
         if end is End.SURVIVED
     ]
     into.write_text(json.dumps(survivors, indent=1, ensure_ascii=False) + "\n")
@@ -142,6 +154,7 @@ def report(ended: list[Ended], into: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="a part of the path, such as policy/retry.py")
+    parser.add_argument("--tests", nargs="*", help="instead of all that belong to the group")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--report", type=Path, default=Path(".mutants.json"))
     given = parser.parse_args()
@@ -151,7 +164,7 @@ def main() -> None:
         for group, files in GROUPS.items()
         if (wanted := [file for file in files if given.only in str(file)])
     }
-    tests = sorted({test for group in groups for test in TESTS[group]})
+    tests = given.tests or sorted({test for group in groups for test in TESTS[group]})
     known = covering(tests, [file for files in groups.values() for file in files])
     every = [
         m for group, files in groups.items() for f in files for m in mutants_of(group, f, known)

@@ -1,6 +1,7 @@
 """Tests collected as ever by pytest, and then not simply run; which of them touch which lines."""
 
 import json
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ _OPTIONS = (
     *("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts="),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # hypothesis is imported already
 )
+_OURS = frozenset({"webhook_runner", "tests", "__main__"})
 _PROFILE = "mutants"
 # The same examples every time; the first one that fails is enough.
 settings.register_profile(
@@ -71,7 +73,12 @@ def write_coverage(tests: Sequence[str], sources: Sequence[Path], into: Path) ->
     tracer.start()
     collected(tests, instead)
     tracer.stop()
-    told = {"seconds": seconds, "failed": failed, "lines": _lines(tracer, sources)}
+    told = {
+        "seconds": seconds,
+        "failed": failed,
+        "lines": _lines(tracer, sources),
+        "modules": [name for name in sys.modules if name.partition(".")[0] not in _OURS],
+    }
     into.write_text(json.dumps(told))
 
 

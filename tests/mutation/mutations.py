@@ -7,7 +7,7 @@ import ast
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 _COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
@@ -38,72 +38,128 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 _NEGATED = frozenset({"test", "guard", "ifs"})
 _UNTOUCHED = frozenset({"decorator_list", "returns", "cause", "bases", "type_params"})
 _SHOWN = 70
+DATA = "<module>"
+AT_IMPORT = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One change. ``function``: the outermost one around it, "" when it acts at import."""
+    """One change. ``function``: the outermost one around it, or one of these.
+
+    ``DATA``: a table of the module that its functions read; ``AT_IMPORT``: what a class is made
+    of, a default, anything else that has done its work when the module is imported.
+    """
 
     name: str
     line: int
     function: str
-    apply: Callable[[], None]
+    seat: Any
+    index: int | str
+    original: ast.AST
+    changed: ast.AST
+
+    def apply(self) -> None:
+        self._seat(self.changed)
+
+    def undo(self) -> None:
+        self._seat(self.original)
+
+    def _seat(self, node: ast.AST) -> None:
+        if isinstance(self.seat, list):
+            self.seat[int(self.index)] = node
+        else:
+            setattr(self.seat, str(self.index), node)
 
 
 def mutations(tree: ast.Module) -> list[Mutation]:
-    """Return all changes of ``tree``, in the same order every time; each one changes the tree."""
+    """Return all changes of ``tree``; each is made to it, and taken back."""
     found: list[Mutation] = []
     times: Counter[str] = Counter()
-    for mutation in _inside(tree, (), ""):
+    for mutation in _everywhere(tree):
         times[mutation.name] += 1
         count = times[mutation.name]
         name = f"{mutation.name} #{count}" if count > 1 else mutation.name
-        found.append(Mutation(name, mutation.line, mutation.function, mutation.apply))
+        found.append(replace(mutation, name=name))
     return found
 
 
-def _inside(node: ast.AST, place: tuple[str, ...], function: str) -> Iterator[Mutation]:
+def _everywhere(tree: ast.Module) -> Iterator[Mutation]:
+    known = {name for statement in tree.body for name in _needed_at_once(statement)}
+    for child in _children(tree):
+        node = child.node
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        targets = tuple(_names(*node.targets)) if isinstance(node, ast.Assign) else ()
+        is_data = targets and not known & set(targets)
+        yield from _of(child, targets, DATA if is_data else AT_IMPORT)
+
+
+def _needed_at_once(node: ast.AST) -> Iterator[str]:
+    """Yield the names that are read when a class or a function is made."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        yield from _names(node.args, *node.decorator_list)
+    elif isinstance(node, ast.ClassDef):
+        yield from _names(*node.decorator_list)
+        for each in node.body:
+            is_function = isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+            yield from _needed_at_once(each) if is_function else _names(each)
+    elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript):
+        yield from _names(node)  # an alias of a type
+
+
+def _names(*nodes: ast.AST) -> Iterator[str]:
+    for node in nodes:
+        yield from (each.id for each in ast.walk(node) if isinstance(each, ast.Name))
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """A node, and where it sits: in which list or node, at which place or in which field."""
+
+    node: ast.AST
+    field: str
+    seat: Any
+    index: int | str
+
+
+def _of(child: _Child, place: tuple[str, ...], function: str) -> Iterator[Mutation]:
+    node = child.node
+    for changed in _variants(node, child.field):
+        name = f"{'.'.join(place)}: {_said(node)} -> {_said(changed)}"
+        line = getattr(node, "lineno", 0)
+        yield Mutation(name, line, function, child.seat, child.index, node, changed)
+    if isinstance(node, ast.JoinedStr):
+        return
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         place = (*place, node.name)
-    for field, seat, index, child in _children(node):
+    for inner in _children(node):
         within = function
-        if field == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            within = function or ".".join(place)
-        for changed in _variants(child, field):
-            apply = _replacing(node, field, seat, index, changed)
-            name = f"{'.'.join(place)}: {_said(child)} -> {_said(changed)}"
-            yield Mutation(name, getattr(child, "lineno", 0), within, apply)
-        if not isinstance(child, ast.JoinedStr):
-            yield from _inside(child, place, within)
+        if inner.field == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            within = function if function not in {DATA, AT_IMPORT} else ".".join(place)
+        yield from _of(inner, place, within)
 
 
-def _children(node: ast.AST) -> Iterator[tuple[str, list[ast.AST] | None, int, ast.AST]]:
-    """Yield what stands in a node: in which field, in which list if it is one, and where there."""
+def _children(node: ast.AST) -> Iterator[_Child]:
     for field, value in ast.iter_fields(node):
-        if field in _UNTOUCHED:
+        if field in _UNTOUCHED or value is None:
             continue
         if field == "annotation":
-            # Types change nothing; but what is called there, as the bounds of a field, does.
-            calls = [each for each in ast.walk(value) if isinstance(each, ast.Call)]
-            for call in calls:
-                yield from _children(call)
-            continue
-        seat = value if isinstance(value, list) else None
-        for index, child in enumerate([value] if seat is None else seat):
-            if isinstance(child, ast.AST) and not _is_docstring(child):
-                yield field, seat, index, child
+            yield from _called(value)
+        elif isinstance(value, ast.AST):
+            yield _Child(value, field, node, field)
+        elif isinstance(value, list):
+            yield from (
+                _Child(each, field, value, index)
+                for index, each in enumerate(value)
+                if isinstance(each, ast.AST) and not _is_docstring(each)
+            )
 
 
-def _replacing(
-    node: ast.AST, field: str, seat: list[ast.AST] | None, index: int, changed: ast.AST
-) -> Callable[[], None]:
-    def apply() -> None:
-        if seat is None:
-            setattr(node, field, changed)
-        else:
-            seat[index] = changed
-
-    return apply
+def _called(annotation: ast.AST) -> Iterator[_Child]:
+    """Types change nothing; but what is called there, as the bounds of a field, does."""
+    for each in ast.walk(annotation):
+        if isinstance(each, ast.Call):
+            yield from _children(each)
 
 
 def _variants(node: ast.AST, field: str) -> Iterator[ast.AST]:
@@ -147,7 +203,8 @@ def _constant(node: ast.Constant) -> Iterator[ast.AST]:
 
 
 def _returned(node: ast.Return) -> Iterator[ast.AST]:
-    if node.value is not None and ast.unparse(node.value) != "None":
+    says_no = node.value is None or ast.unparse(node.value) in {"None", "False", "''"}
+    if not says_no:
         yield _with(node, value=ast.Constant(None))
 
 
@@ -161,12 +218,13 @@ def _table(node: ast.Set | ast.Tuple | ast.List) -> Iterator[ast.AST]:
     parts = node.elts
     if len(parts) > 1 and all(isinstance(part, ast.Constant | ast.Tuple) for part in parts):
         for index in range(len(parts)):
-            yield _with(node, elts=_without(parts, index))
+            yield _with(node, elts=_without(parts, index), told=f"without {_said(parts[index])}")
 
 
 def _mapping(node: ast.Dict) -> Iterator[ast.AST]:
     for index in range(len(node.keys) if len(node.keys) > 1 else 0):
-        yield _with(node, keys=_without(node.keys, index), values=_without(node.values, index))
+        keys, values = _without(node.keys, index), _without(node.values, index)
+        yield _with(node, keys=keys, values=values, told=f"without {_said(node.values[index])}")
 
 
 _CHANGES: dict[type[ast.AST], Callable[[Any], Iterator[ast.AST]]] = {
@@ -194,9 +252,9 @@ def _values(value: object) -> Iterator[str | bytes | float | bool]:
     elif isinstance(value, int | float):
         yield value + 1
     elif isinstance(value, bytes):
-        yield value + b"~"
+        yield value + b"X"
     elif isinstance(value, str) and value and " " not in value:
-        yield value + "~"
+        yield value + "X"
 
 
 def _without(parts: Sequence[object], index: int) -> list[object]:
@@ -215,5 +273,5 @@ def _is_docstring(node: ast.AST) -> bool:
 
 
 def _said(node: ast.AST) -> str:
-    text = " ".join(ast.unparse(node).split())
+    text = " ".join(getattr(node, "told", ast.unparse(node)).split())
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

@@ -1,12 +1,12 @@
 """Each mutant in a process of its own, forked where most of the work is done already."""
 
-import ast
 import gc
 import os
+import re
 import signal
 import sys
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -16,14 +16,16 @@ from importlib.util import spec_from_file_location
 from itertools import pairwise
 from pathlib import Path
 from types import CodeType, FunctionType
+from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
 
 from tests.mutation.collecting import collected
-from tests.mutation.mutations import mutations
+from tests.mutation.mutations import DATA
 
 _LOOK_AGAIN_SECONDS = 0.005
+_TABLES = (int, float, str, bytes, tuple, list, dict, set, frozenset, re.Pattern)
 
 
 class End(IntEnum):
@@ -36,24 +38,19 @@ class End(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """The change number ``index`` of a file; the tests that could notice; seconds they may take."""
+    """A file with one change; the tests that could notice it, and the seconds they may take."""
 
     file: Path
-    index: int
     name: str
     line: int
     function: str
+    code: CodeType
     tests: tuple[str, ...]
     limit: float
 
     @property
     def module(self) -> str:
         return ".".join(self.file.with_suffix("").parts)
-
-    def code(self) -> CodeType:
-        tree = ast.parse(self.file.read_text("utf-8"))
-        mutations(tree)[self.index].apply()
-        return compile(tree, str(self.file.resolve()), "exec")
 
 
 Ended = tuple[Mutant, End]
@@ -77,12 +74,19 @@ def imported(mutants: Sequence[Mutant], jobs: int) -> Iterator[Ended]:
 
 
 def patched(mutants: Sequence[Mutant], jobs: int) -> list[Ended]:
-    """Try changes inside functions, which get their new code where all is imported already."""
+    """Try changes inside functions and of tables, put in place where all is imported already."""
     ended: list[Ended] = []
 
     def instead(session: pytest.Session) -> None:
+        functions, caches = _functions(), _caches()
+
         def trial(mutant: Mutant) -> End:
-            _patch(mutant)
+            if mutant.function == DATA:
+                _patch_data(mutant)
+            else:
+                _patch(functions[mutant.module, mutant.function], mutant)
+            for cache in caches:
+                cache.cache_clear()
             return _tried(session, mutant)
 
         ended.extend(_in_parallel(mutants, trial, jobs))
@@ -106,22 +110,37 @@ def _tried(session: pytest.Session, mutant: Mutant) -> End:
     return End.SURVIVED
 
 
-def _patch(mutant: Mutant) -> None:
-    changed = {_place(code): code for code in _codes(mutant.code())}
-    functions = [
-        each
-        for each in gc.get_objects()
-        if isinstance(each, FunctionType)
-        and each.__module__ == mutant.module
-        and each.__code__.co_qualname == mutant.function
-    ]
-    if not functions:
-        raise LookupError(f"{mutant.function} of {mutant.module} is nowhere")
+def _functions() -> dict[tuple[str, str], list[FunctionType]]:
+    found = defaultdict(list)
+    for each in gc.get_objects():
+        if isinstance(each, FunctionType):
+            found[each.__module__, each.__code__.co_qualname].append(each)
+    return found
+
+
+def _caches() -> "list[_lru_cache_wrapper[Any]]":
+    return [each for each in gc.get_objects() if isinstance(each, _lru_cache_wrapper)]
+
+
+def _patch(functions: list[FunctionType], mutant: Mutant) -> None:
+    changed = {_place(code): code for code in _codes(mutant.code)}
     for function in functions:
         function.__code__ = changed[_place(function.__code__)]
-    for each in gc.get_objects():
-        if isinstance(each, _lru_cache_wrapper):
-            each.cache_clear()
+
+
+def _patch_data(mutant: Mutant) -> None:
+    """Give the new tables to all who imported the old ones by their names."""
+    fresh: dict[str, object] = {"__name__": mutant.module}
+    try:
+        exec(mutant.code, fresh)
+    except Exception:  # noqa: BLE001 - whatever a change may lead to
+        os._exit(End.STILLBORN)
+    old = dict(vars(sys.modules[mutant.module]))
+    for name, value in fresh.items():
+        if isinstance(value, _TABLES) and value != old[name]:
+            for module in list(sys.modules.values()):
+                if vars(module).get(name) is old[name]:
+                    setattr(module, name, value)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -147,7 +166,7 @@ class _Finder(SourceFileLoader):
         return spec_from_file_location(name, self.path, loader=self) if wanted else None
 
     def get_code(self, fullname: str) -> CodeType:
-        return self._mutant.code()
+        return self._mutant.code
 
 
 def _in_parallel(

@@ -113,7 +113,7 @@ class Walk:
         self._arrivals: list[Arrival] = here.arrivals if here else []
         stub = StubResolver()
         self._names = NameServer({}, NAME_SERVER, 53) if here else stub
-        self._resolver: Resolver = SystemResolver(ttl=0) if here else stub
+        self._resolver: Resolver = SystemResolver(ttl=0, limit=60) if here else stub
         self._dispatchers: dict[tuple[str, str], HttpDispatcher] = {}
 
     async def go(self) -> list[Met]:
@@ -130,7 +130,7 @@ class Walk:
         tried_before, arrived_before = len(self._tried), len(self._arrivals)
         for _ in case.verdicts:
             mark = len(self._tried)
-            request = post(case.url, timeout=10.0, connect_timeout=case.patience)
+            request = post(case.url, timeout=90.0, connect_timeout=case.patience)
             outcome = await dispatcher.send(request, ENVELOPE)
             arrived = self._arrivals[-1].address if self._arrivals else ""
             verdict, detail = _told(outcome, arrived, self._tried[mark:])

@@ -1,6 +1,7 @@
 """A name server of a test's own: says what a table tells it to, tricks included, and counts."""
 
 import asyncio
+import socket
 import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -98,6 +99,8 @@ class NameServer:
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
             lambda: _Packets(self), local_addr=(address, found[1])
         )
+        # Names are asked for by the hundred; what finds no room is asked again after 30 s.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         return transport, server
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

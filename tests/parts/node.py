@@ -35,7 +35,7 @@ _DEPTHS = """
  end || Q <- rabbit_amqqueue:list(<<"%s">>)].
 """
 _CLOSE = """
-[rabbit_networking:close_connection(C, "%s") || C <- rabbit_networking:connections_local()].
+[catch rabbit_networking:close_connection(C, "%s") || C <- rabbit_networking:connections_local()].
 """
 
 

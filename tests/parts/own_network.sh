@@ -5,11 +5,13 @@ set -eu
 if [ "${1:-}" != inside ]; then
   # Without root, the kernel may let us be root of nothing but this network.
   [ "$(id -u)" = 0 ] && user= || user=--map-root-user
-  exec unshare $user --net --mount sh "$0" inside "$@"
+  exec unshare $user --net --mount --uts sh "$0" inside "$@"
 fi
 shift
 files=$1
 shift
+# A name without a domain: none is then tried behind names that are not found.
+hostname here 2>/dev/null || true
 ip link set lo up
 ip route add local default dev lo
 ip -6 route add local ::/0 dev lo

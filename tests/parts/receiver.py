@@ -89,6 +89,11 @@ class Receiver:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def connected(self) -> int:
+        """How many connections are open, idle ones too."""
+        return len(self._open)
+
     def close(self) -> None:
         """Stop listening and cut every connection."""
         if not self._thread.loop.is_closed():

@@ -108,6 +108,20 @@ def queue(name: str = "mail", **more: object) -> Message:
     return known | more
 
 
+def destination(name: str = "h.test:443", **more: object) -> Message:
+    """Return a destination as the API tells it."""
+    known = {
+        "destination": name,
+        "state": "open",
+        "until": AT,
+        "requests": 24,
+        "failures": 20,
+        "held": 3,
+        "forced": False,
+    }
+    return known | more
+
+
 def letter(name: str = "l1", **more: object) -> Message:
     """Return a dead letter as the API tells it."""
     known = {

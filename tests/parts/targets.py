@@ -9,6 +9,7 @@ from typing import Any
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "targets.jsonl"
 PROFILES = ("public", "internal")
+USUAL_PATIENCE = 20.0
 
 Table = Mapping[str, Sequence[Sequence[str]]]
 
@@ -46,7 +47,8 @@ class Case:
     @property
     def is_plain(self) -> bool:
         """Whether a daemon with nothing but the profile in [egress] can take it among others."""
-        return not self.egress and len(self.verdicts) == 1 and self.patience > 1
+        is_usual = not self.egress and self.patience == USUAL_PATIENCE
+        return is_usual and len(self.verdicts) == 1 and self.verdicts != ("certificate",)
 
 
 def cases() -> list[Case]:
@@ -68,7 +70,7 @@ def _read() -> Iterator[Case]:
                 egress={key: _frozen(value) for key, value in row.get("egress", {}).items()},
                 verdicts=tuple([verdicts] if isinstance(verdicts, str) else verdicts),
                 door=row.get("door", ""),
-                patience=row.get("patience", 5.0),
+                patience=row.get("patience", USUAL_PATIENCE),
                 server_name=row.get("sni", ""),
                 host=row.get("host_header", ""),
             )

@@ -57,7 +57,7 @@ QUEUES = {
     "ok200": f"{QUICK}\nsuccess_codes = 200",
     "smart": f'{QUICK}\nretry_on = "smart"',
     "brief": f"{QUICK}\ntimeout = 0.3",
-    "narrow": f"{QUICK}\nconcurrency = 3",
+    "narrow": f"{QUICK}\nconcurrency = 3\nper_host_concurrency = 3",
     "single": f"{QUICK}\nconcurrency = 1",
     "paced": 'rate = "10/s"\nbucket_size = 3\nconcurrency = 50',
     "extended": f'{QUICK}\nextensions = ["examples.metadata_headers:add_headers"]',
@@ -66,6 +66,8 @@ extensions = ["tests.parts.extension:refuse_the_poor"]""",
     "broken": f"""{QUICK}\nretry_limit = 1
 extensions = ["tests.parts.extension:break_down"]""",
 }
+# Tests that share a daemon must not share what it thinks of the hosts that they let fail.
+TOP = "[breaker]\nenabled = false\n"
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +75,7 @@ def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStage]:
     """A stage with one daemon, `common.first`, and a queue for each policy that tests ask for."""
     directory = tmp_path_factory.mktemp("common")
     with Receiver() as receiver, EmbeddedStage(directory, receiver) as stage:
-        stage.daemon(QUEUES)
+        stage.daemon(QUEUES, top=TOP)
         yield stage
 
 
@@ -81,7 +83,7 @@ def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStage]:
 def rabbit_common(node: RabbitNode, _vhosts: VhostPool) -> Iterator[RabbitStage]:
     """The same as `common`, on RabbitMQ."""
     with Receiver() as receiver, RabbitStage(node, _vhosts.take(), receiver) as stage:
-        stage.daemon(QUEUES)
+        stage.daemon(QUEUES, top=TOP)
         yield stage
 
 

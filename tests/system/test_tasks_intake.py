@@ -1,11 +1,7 @@
 """Which AMQP messages become tasks, on which queues, and where the others go."""
 
-import base64
 import json
 import time
-from collections import Counter
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,48 +11,11 @@ from tests.parts.receiver import Receiver
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.system]
 
-CORPUS = Path(__file__).parents[1] / "corpus" / "messages.jsonl"
-
 
 @pytest.fixture
 def common(rabbit_common: RabbitStage) -> RabbitStage:
     """The common stage on RabbitMQ."""
     return rabbit_common
-
-
-def one_of_each_reason() -> list[dict[str, Any]]:
-    """Pick a bad message for each reason there is, by the rules of a default configuration."""
-    found: dict[str, dict[str, Any]] = {}
-    for line in CORPUS.read_text().splitlines():
-        case = json.loads(line)
-        # Those that are far in the future of the corpus are less far today.
-        if case["verdict"] == "rejected" and "rules" not in case and case["reason"] != "too_far":
-            found.setdefault(case["reason"], case)
-    return list(found.values())
-
-
-def body_of(case: dict[str, Any]) -> bytes:
-    if "base64" in case:
-        return base64.b64decode(case["base64"])
-    parts = case.get("parts", [[case.get("text"), 1]])
-    return "".join(text * count for text, count in parts).encode()
-
-
-def test_invalid_messages_are_set_aside_as_they_are_while_good_ones_go_on(
-    common: RabbitStage, receiver: Receiver
-) -> None:
-    cases = one_of_each_reason()
-    assert len(cases) >= 20
-    for number, case in enumerate(cases):
-        common.publish("plain", body_of(case), **case.get("message", {}))
-        common.publish("plain", {"url": f"{receiver.url}/good", "payload": number})
-    requests = receiver.wait_for(len(cases), "/good")
-    common.wait_until_empty("plain")
-    assert Counter(int(request.body) for request in requests) == Counter(range(len(cases)))
-    messages = common.invalid("plain")
-    found = Counter((each.body, each.headers["wr-error"]) for each in messages)
-    assert found == Counter((body_of(case), case["reason"]) for case in cases)
-    assert {each.headers["wr-source"] for each in messages} == {"plain"}
 
 
 def test_an_invalid_message_names_the_field_and_keeps_its_properties(

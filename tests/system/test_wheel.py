@@ -12,6 +12,8 @@ from tests.parts.node import RabbitNode
 from tests.parts.running_broker import Running, until
 from tests.parts.running_rabbit import quick, running
 from webhook_runner.broker.amqp import sweep
+from webhook_runner.broker.amqp.channel import Outgoing
+from webhook_runner.broker.amqp.hands import LONGEST_SLEEP
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.policy.delay import Wheel
 from webhook_runner.task.event import BrokerBlocked, BrokerConnected, BrokerLost, BrokerUnblocked
@@ -140,6 +142,29 @@ async def test_three_daemons_share_a_slot_and_each_task_comes_once(
         came = Counter(taken.id for recorder in recorders for taken in recorder.taken)
         assert came == Counter(waits.keys())
         assert all(taken.late >= 0 for recorder in recorders for taken in recorder.taken)
+
+
+async def test_what_moves_on_while_the_broker_is_drained_is_there_once(
+    own_node: RabbitNode, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(own_node.url, (prefix,), settings=quick(prefix=prefix)) as at_work:
+        parts = at_work.broker._parts
+        assert parts is not None
+        publish, published = parts.session.publish, asyncio.Event()
+
+        async def publish_and_learn_late(out: Outgoing) -> None:
+            await publish(out)
+            published.set()
+            await asyncio.sleep(LONGEST_SLEEP + 0.2)  # till then the wheel has seen its end
+
+        await at_work.broker.park(at_work.envelope("t", prefix, 1.4))
+        monkeypatch.setattr(parts.session, "publish", publish_and_learn_late)
+        async with asyncio.timeout(20):
+            await published.wait()  # on to its queue, for nobody takes it here
+
+    depths = await asyncio.to_thread(own_node.queue_depths)
+    left = {name: n for name, n in depths.items() if name.startswith(prefix) and any(n)}
+    assert left == {prefix: (1, 0)}
 
 
 async def test_a_park_that_lands_after_its_slot_has_closed_is_swept_before_it_returns(

@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 from fastapi import Request
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from webhook_runner.errors import InvalidTaskError
 
@@ -28,6 +29,7 @@ WISH_BYTES = 65_536
 _TOO_LARGE = f"a request has at most {MOST_BYTES} bytes; send several"
 _ARRAY = re.compile(rb"[ \t\n\r]*\[")
 _JSON = re.compile(r"application/(?:[\w.!#$&^-]+\+)?json", re.IGNORECASE)
+_SINGLE = ("Content-Type", "Content-Encoding", "Idempotency-Key")
 _UTF8 = frozenset({"utf-8", "utf8"})
 # With fewer commas than this, the items of an array cannot be so many that it matters.
 _COMMAS = 100_000
@@ -76,28 +78,35 @@ class Bodies:
         ``setting`` names what says so.
 
         Raises:
-            HTTPException: it is no JSON by its headers (415), too large (413), too slow (408), or
-                too much is being sent at once (503).
+            HTTPException: it is no JSON by its headers (415), too large (413), too slow (408),
+                broke off (400), or too much is being sent at once (503).
 
         """
         check_headers(request)
         body = bytearray()
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                async for chunk in request.stream():
-                    body += chunk
-                    self._in_hand += len(chunk)
-                    self._check_size(body, most_for_one, setting)
-        except TimeoutError:
-            self._in_hand -= len(body)
-            raise HTTPException(408, f"no whole body within {BODY_SECONDS:g} s") from None
-        except BaseException:
-            self._in_hand -= len(body)
-            raise
-        try:
+            await self._fill(body, request.stream(), most_for_one, setting)
             yield bytes(body)
         finally:
             self._in_hand -= len(body)
+
+    async def _fill(
+        self, body: bytearray, chunks: AsyncIterator[bytes], most_for_one: int, setting: str
+    ) -> None:
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                try:
+                    async for chunk in chunks:
+                        body += chunk
+                        self._in_hand += len(chunk)
+                        self._check_size(body, most_for_one, setting)
+                except HTTPException:
+                    await _pass_over(chunks)
+                    raise
+        except TimeoutError:
+            raise HTTPException(408, f"no whole body within {BODY_SECONDS:g} s") from None
+        except ClientDisconnect:
+            raise HTTPException(400, "the body broke off") from None
 
     def _check_size(self, body: bytearray, most_for_one: int, setting: str) -> None:
         if self._in_hand > IN_HAND_BYTES:
@@ -109,8 +118,20 @@ class Bodies:
             raise HTTPException(413, _TOO_LARGE)
 
 
+async def _pass_over(chunks: AsyncIterator[bytes]) -> None:
+    """Let the rest arrive, within bounds: who is cut off while sending does not see the answer."""
+    passed = 0
+    async for chunk in chunks:
+        passed += len(chunk)
+        if passed > MOST_BYTES:
+            return
+
+
 def check_headers(request: Request) -> None:
-    """Refuse what its headers say we could not read. Raises HTTPException (415, 413)."""
+    """Refuse what its headers say we could not read. Raises HTTPException (400, 415, 413)."""
+    for name in _SINGLE:
+        if len(request.headers.getlist(name)) > 1:
+            raise HTTPException(400, f"the header {name} is there twice")
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters, re.IGNORECASE)
     if (kind and not _JSON.fullmatch(kind.strip())) or (

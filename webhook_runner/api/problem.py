@@ -28,6 +28,9 @@ _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 Document = dict[str, object]
 
+_LONGEST_PATH = 200
+_MOST_TOLD = 10
+
 
 def document(
     status: int, detail: str, instance: str = "", errors: Sequence[Mapping[str, str]] = ()
@@ -37,7 +40,7 @@ def document(
     content: Document = {"type": "about:blank", "title": title, "status": status}
     content["detail"] = detail
     if instance:
-        content["instance"] = instance
+        content["instance"] = instance[:_LONGEST_PATH]
     if errors:
         content["errors"] = [dict(each) for each in errors]
     return content
@@ -103,7 +106,7 @@ async def _http_problem(request: Request, error: Exception) -> Response:
         return problem(500, "the server failed; its log says why", request.url.path)
     detail = str(error.detail)
     if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
-        detail = f"there is nothing at {request.url.path}; see /openapi.json"
+        detail = f"there is nothing at {request.url.path[:_LONGEST_PATH]}; see /openapi.json"
     content = document(error.status_code, detail, request.url.path)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return answer_problem(content, {"Allow": ", ".join(sorted(_allowed(request)))})
@@ -123,8 +126,10 @@ def _allowed(request: Request) -> set[str]:
 async def _parameter_problem(request: Request, error: Exception) -> Response:
     """Tell of each bad parameter which one it is and what would be right."""
     found = error.errors() if isinstance(error, RequestValidationError) else ()
-    errors = [_bad_parameter(each) for each in found]
+    errors = [_bad_parameter(each) for each in found[:_MOST_TOLD]]
     said = "; ".join(f"{each['field']}: {each['detail']}" for each in errors)
+    if len(found) > _MOST_TOLD:
+        said += f"; and {len(found) - _MOST_TOLD} more"
     return answer_problem(document(422, said, request.url.path, errors))
 
 

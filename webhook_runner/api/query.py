@@ -20,8 +20,15 @@ ANY_ID = r"^[A-Za-z0-9_~-]{1,255}$"
 _ID = ANY_ID.strip("^$")
 IDS = rf"^(?:{_ID}(?:,{_ID}){{0,99}})?$"
 LETTERS = r"^(?:[!-+\--~]{1,200}(?:,[!-+\--~]{1,200}){0,99})?$"
+_LETTER_CURSOR = r"^(?:[0-9]{1,16}\.[!-~]{1,200})?$"
 PLAIN = r"^[ -~]*$"
 """Printable ASCII: what no store and no broker stumbles over."""
+
+DESTINATION = (
+    r"^(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]{2,45}\])"
+    r":[1-9][0-9]{0,4}$"
+)
+"""A host and a port."""
 
 Moment = Annotated[
     str,
@@ -79,6 +86,20 @@ class Purging(Parameters):
     scheduled: Annotated[bool, Field(description="Also what waits for its time.")] = False
 
 
+class DestinationListing(Parameters):
+    state: Annotated[str, Field(pattern=r"^$|^(?:closed|open|half_open|paused)$")] = ""
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    cursor: Annotated[
+        str, Field(pattern=rf"^$|{DESTINATION}", description="`next` of the page before.")
+    ] = ""
+
+
+class Closing(Parameters):
+    keep: Annotated[bool, Field(description="Keep it closed from now on, whatever it answers.")] = (
+        False
+    )
+
+
 class AsideParameters(Parameters):
     id: Annotated[str, Field(pattern=IDS, description="Ids of tasks, with commas.")] = ""
     letter: Annotated[str, Field(pattern=LETTERS, description="Letters, with commas.")] = ""
@@ -92,7 +113,7 @@ class AsideParameters(Parameters):
 class AsideListing(AsideParameters):
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
     cursor: Annotated[
-        str, Field(max_length=500, pattern=PLAIN, description="`next` of the page before.")
+        str, Field(max_length=500, pattern=_LETTER_CURSOR, description="`next` of the page before.")
     ] = ""
 
 

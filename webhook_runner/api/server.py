@@ -13,6 +13,8 @@ from webhook_runner import __version__
 from webhook_runner.api.aliases import alias_routes
 from webhook_runner.api.asides import aside_routes
 from webhook_runner.api.body import Bodies
+from webhook_runner.api.connection import Connection
+from webhook_runner.api.destinations import destination_routes
 from webhook_runner.api.gate import Gate
 from webhook_runner.api.health import health_routes
 from webhook_runner.api.known import event_routes, known_routes
@@ -67,6 +69,7 @@ def _routers(served: Served) -> Iterator[APIRouter]:
     yield steer_routes(control.tasks, bodies)
     yield event_routes(served.door.events)
     yield queue_routes(control.queues, bodies)
+    yield destination_routes(control.destinations)
     for aside in Aside:
         yield aside_routes(aside, control.asides, bodies)
     yield alias_routes(taking, control.tasks)
@@ -188,7 +191,7 @@ class ApiServer:
 def _config(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,

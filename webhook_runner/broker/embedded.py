@@ -113,8 +113,10 @@ class EmbeddedBroker:
         if dying:
             dying.replaced = True
 
-    async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
-        marks = invalid_marks(delivery.queue, reason, explanation)
+    async def quarantine(
+        self, delivery: Delivery, reason: str, explanation: str, field: str = ""
+    ) -> None:
+        marks = invalid_marks(delivery.queue, reason, explanation, field)
         entry = entry_of_message(delivery.queue, delivery.message, marks)
         at = round(self._clock.now() * 1000)
         await self._commits.publish(Letter(entry, at, is_dead=False))
@@ -204,7 +206,7 @@ class EmbeddedBroker:
         try:
             envelope = set_apart(delivery, self._clock.now())
         except InvalidTaskError as error:
-            await self.quarantine(delivery, error.reason, str(error))
+            await self.quarantine(delivery, error.reason, str(error), error.field)
         else:
             self._observer.notice(warning(envelope))
             await self.park(envelope)

@@ -27,16 +27,17 @@ def death_marks(envelope: Envelope, summary: bytes, died_at: float) -> dict[str,
     return marks
 
 
-def invalid_marks(queue: str, reason: str, explanation: str) -> dict[str, HeaderValue]:
+def invalid_marks(
+    queue: str, reason: str, explanation: str, field: str = ""
+) -> dict[str, HeaderValue]:
     """Return the headers of an invalid message that came by ``queue``."""
     marks: dict[str, HeaderValue] = {
         "wr-error": reason,
         "wr-source": queue,
         "wr-explanation": shortened(explanation),
     }
-    field, _, rest = explanation.partition(": ")
-    if rest and " " not in field:
-        marks["wr-field"] = field
+    if field:
+        marks["wr-field"] = shortened(field)
     return marks
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 from webhook_runner.broker.amqp.board import RabbitBoard
 from webhook_runner.broker.amqp.channel import Outgoing
@@ -60,7 +61,7 @@ class RabbitBroker:
         self._policy = wheel
         self._wanted: dict[str, Wanted] = {}
         self._parts: Parts | None = None
-        self._one_quarantine = asyncio.Lock()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._drained = False
 
     @property
@@ -128,12 +129,20 @@ class RabbitBroker:
         out = dead_letter(envelope, summary, self._topology, died_at)
         await self._keeper.publish(lambda: out)
 
-    async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
+    async def quarantine(
+        self, delivery: Delivery, reason: str, explanation: str, field: str = ""
+    ) -> None:
         # They keep their message id, and the library tells returned publishes apart by it.
-        async with self._one_quarantine:
-            marks = invalid_marks(delivery.queue, reason, explanation)
+        async with self._turn_of(delivery.message.message_id):
+            marks = invalid_marks(delivery.queue, reason, explanation, field)
             out = quarantined(delivery, marks, self._topology, self._around.clock.now())
             await self._keeper.publish(lambda: out)
+
+    def _turn_of(self, message_id: str) -> AbstractAsyncContextManager[None]:
+        """Let messages of one id go one after the other; all others go at once."""
+        if not message_id:
+            return nullcontext()
+        return self._turns.setdefault(message_id, asyncio.Lock())
 
     async def ack(self, delivery: Delivery) -> bool:
         handle = handle_of(delivery)

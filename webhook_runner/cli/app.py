@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from webhook_runner import __version__
+from webhook_runner.cli.descriptors import fill_in_closed
 from webhook_runner.cli.lazy import Commands
 from webhook_runner.cli.report import HELP
 
@@ -55,4 +56,5 @@ def root(
 
 
 def main() -> None:
+    fill_in_closed()
     app(prog_name="webhook-runner")

@@ -31,6 +31,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "resume": ("webhook_runner.cli.queues:resume_app", "Let a paused queue go on."),
     "limits": ("webhook_runner.cli.queues:limits_app", "Change the limits of a queue."),
     "purge": ("webhook_runner.cli.queues:purge_app", "Throw away what is in a queue."),
+    "destinations": (
+        "webhook_runner.cli.destinations:destinations_app",
+        "Show which hosts are left alone, decide on it.",
+    ),
     "dead": ("webhook_runner.cli.aside:dead_app", "Look at dead letters, replay or drop them."),
     "invalid": (
         "webhook_runner.cli.aside:invalid_app",

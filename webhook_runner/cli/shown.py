@@ -20,6 +20,8 @@ _COLOURS = {
     "cancelled": "yellow",
     "held": "yellow",
     "paused": "yellow",
+    "open": "red",
+    "half_open": "yellow",
     "running": "cyan",
 }
 _STANDS = "task.state"

@@ -13,6 +13,7 @@ from webhook_runner.client.info import (
     AttemptInfo,
     Cancelled,
     CancelResult,
+    DestinationInfo,
     LetterInfo,
     Purged,
     QueueInfo,
@@ -133,6 +134,19 @@ class AsyncClient:
     async def purge(self, name: str, *, scheduled: bool = False) -> Purged:
         """Throw away what is in a queue; see ``Client.purge``."""
         return await self._line.have(steer.purge(name, self._timeout, scheduled=scheduled))
+
+    def destinations(self, *, state: str = "") -> AsyncIterator[DestinationInfo]:
+        """Iterate over the hosts and ports that it calls; see ``Client.destinations``."""
+        return self._line.tell(steer.destinations(state, self._timeout))
+
+    async def open_destination(self, destination: str) -> DestinationInfo:
+        """Have ``"host:port"`` called no more; see ``Client.open_destination``."""
+        return await self._line.have(steer.open_destination(destination, self._timeout))
+
+    async def close_destination(self, destination: str, *, keep: bool = False) -> DestinationInfo:
+        """Have it called again; see ``Client.close_destination``."""
+        talk = steer.close_destination(destination, self._timeout, keep=keep)
+        return await self._line.have(talk)
 
     def dead(self, queue: str, **wanted: Unpack[LetterWishes]) -> "AsyncLetters":
         """Return the dead letters of a queue that fit; see ``Client.dead``."""

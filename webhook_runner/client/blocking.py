@@ -12,6 +12,7 @@ from webhook_runner.client.info import (
     AttemptInfo,
     Cancelled,
     CancelResult,
+    DestinationInfo,
     LetterInfo,
     Purged,
     QueueInfo,
@@ -186,6 +187,18 @@ class Client:
     def purge(self, name: str, *, scheduled: bool = False) -> Purged:
         """Throw away what is ready in a queue, and with ``scheduled`` what waits for its time."""
         return self._line.have(steer.purge(name, self._timeout, scheduled=scheduled))
+
+    def destinations(self, *, state: str = "") -> Iterator[DestinationInfo]:
+        """Iterate over the hosts and ports that the daemon calls, by name; of a state if given."""
+        return self._line.tell(steer.destinations(state, self._timeout))
+
+    def open_destination(self, destination: str) -> DestinationInfo:
+        """Have ``"host:port"`` called no more until it is closed, also after a restart."""
+        return self._line.have(steer.open_destination(destination, self._timeout))
+
+    def close_destination(self, destination: str, *, keep: bool = False) -> DestinationInfo:
+        """Have it called again; with ``keep`` from now on, whatever it answers."""
+        return self._line.have(steer.close_destination(destination, self._timeout, keep=keep))
 
     def dead(self, queue: str, **wanted: Unpack[LetterWishes]) -> "Letters":
         """Return the dead letters of a queue that fit; nothing is asked for yet."""

@@ -157,6 +157,29 @@ class QueueInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class DestinationInfo:
+    """A host and port that tasks call, as the daemon that was asked sees it.
+
+    Attributes:
+        destination: its name, such as ``example.com:443``.
+        state: closed, open, half_open or paused.
+        until: when it is called again, None when that is now, or nobody knows.
+        requests, failures: of the last minute or so.
+        held: tasks that were sent away for its sake and are not back yet.
+        forced: a person has decided on its state.
+
+    """
+
+    destination: str
+    state: str = ""
+    until: datetime | None = None
+    requests: int = 0
+    failures: int = 0
+    held: int = 0
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Purged:
     """How many tasks were thrown away."""
 

@@ -21,6 +21,7 @@ from webhook_runner.client.info import (
     AttemptInfo,
     Cancelled,
     CancelResult,
+    DestinationInfo,
     NotCancelled,
     Purged,
     QueueInfo,
@@ -33,6 +34,7 @@ from webhook_runner.client.task import Instant
 
 PAGE = 100
 MOST_IDS = 1000
+_MOST_DESTINATIONS = 1000
 
 # A task that was just sent may not be in the store yet.
 _UNKNOWN_SECONDS = 2.0
@@ -220,6 +222,33 @@ def change(name: str, limits: Mapping[str, object], seconds: float) -> Talk[Queu
 def purge(name: str, seconds: float, *, scheduled: bool) -> Talk[Purged]:
     target = place("queues", name, "purge", scheduled="true" if scheduled else None)
     return read_one((yield from _change(Ask("POST", target), seconds, QueueNotFoundError)), Purged)
+
+
+def destinations(state: str, seconds: float) -> Generator[Ask | Give[DestinationInfo], Said, None]:
+    """Give the destinations that a daemon knows, by name, page by page."""
+    cursor = ""
+    while True:
+        target = place("destinations", state=state, limit=_MOST_DESTINATIONS, cursor=cursor)
+        reply = yield from asked(answered(Ask("GET", target), seconds, missing=MissingError))
+        items, cursor = read_items(reply, DestinationInfo)
+        for each in items:
+            yield Give(each)
+        if not cursor:
+            return
+
+
+def open_destination(name: str, seconds: float) -> Talk[DestinationInfo]:
+    return (yield from _destination(place("destinations", name, "open"), seconds))
+
+
+def close_destination(name: str, seconds: float, *, keep: bool) -> Talk[DestinationInfo]:
+    target = place("destinations", name, "close", keep="true" if keep else None)
+    return (yield from _destination(target, seconds))
+
+
+def _destination(target: str, seconds: float) -> Talk[DestinationInfo]:
+    reply = yield from answered(Ask("POST", target), seconds, missing=MissingError)
+    return read_one(reply, DestinationInfo)
 
 
 def _queue(ask: Ask, seconds: float) -> Talk[QueueInfo]:

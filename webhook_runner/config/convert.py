@@ -23,6 +23,7 @@ _HEAD = """\
 # and long requests (taskqueue waited six hours; 1500 seconds is the most here).
 """
 _RATE = re.compile(r"^(\d+(?:\.\d*)?|\.\d+)(e[+-]?\d+)?\s*/\s*([smhd])(.*)$", re.IGNORECASE)
+_USERINFO = re.compile(r"//[^\s/]*@")
 _UNIT_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # taskqueue waited whole milliseconds between tasks: above this nothing waited at all.
 _FASTEST = 1000.0
@@ -59,7 +60,7 @@ def convert(text: str) -> str:
         if table.name is not None and table.name in names[: i - 1]
     )
     if problems:
-        raise ConfigError(*problems)
+        raise ConfigError(*(_USERINFO.sub("//***@", problem) for problem in problems))
     return _HEAD + "\n" + "\n".join(lines).strip("\n") + "\n"
 
 

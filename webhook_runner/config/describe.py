@@ -90,6 +90,8 @@ def _plain(path: Path, value: Any) -> Any:  # noqa: ANN401 - a node of the tree
         return str(value)
     if key == "rate":
         return rate_text(value)
+    if (key == "file" or key.endswith("_file")) and value and "/" not in value:
+        return MASK  # a bare name may be the secret, written where its file should
     return masked_url(value) if key in {"server", "proxy", "url"} else value
 
 

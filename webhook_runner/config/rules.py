@@ -35,6 +35,8 @@ def broken_rules(settings: Settings) -> Iterator[Finding]:
         yield from _broker(settings)
     yield from _store(settings)
     yield from _egress(settings.egress)
+    if settings.breaker.open_seconds > settings.breaker.max_open_seconds:
+        yield _above(("breaker",), "open_seconds", "max_open_seconds", settings.breaker)
     yield from _base_url(("base_url",), settings.base_url)
     yield from _api(settings.api)
     if settings.unknown_queue == "default" and settings.default_queue not in settings.queues:
@@ -183,6 +185,13 @@ def _waits(table: Path, queue: QueueSettings) -> Iterator[Finding]:
 def doubts(settings: Settings) -> Iterator[Finding]:
     """Yield what works, but hardly as meant."""
     for name, queue in settings.queues.items():
+        if queue.per_host_concurrency > queue.concurrency:
+            yield Finding(
+                ("queues", name, "per_host_concurrency"),
+                f"{queue.per_host_concurrency} is above concurrency = {queue.concurrency},"
+                " which limits it",
+                (("queues", name, "concurrency"),),
+            )
         if queue.concurrency > settings.max_total:
             yield Finding(
                 ("queues", name, "concurrency"),

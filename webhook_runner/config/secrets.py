@@ -1,5 +1,6 @@
 """Secrets that the file only points at: header values from files or variables, and *_file keys."""
 
+import re
 import stat
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ _FILES = (
 )
 
 _TOKENS = ("api", "tokens")
+_VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
+HIDDEN = "(a name that is not shown, for it may be the secret itself)"
 
 
 class _Unreadable(Exception):  # noqa: N818 - never leaves this module
@@ -68,12 +71,13 @@ class Resolver:
     def _read(self, place: Path, reference: Mapping[str, str]) -> str:
         if "env" in reference:
             name = reference["env"]
-            self.sources[place] = f"variable {name}"
+            shown = name if _VARIABLE.fullmatch(name) else HIDDEN
+            self.sources[place] = f"variable {shown}"
             if name not in self.environ:
-                raise _Unreadable(f"the environment variable {name} is not set")
+                raise _Unreadable(f"the environment variable {shown} is not set")
             return self.environ[name]
         file = FilePath(self._expanded(place, reference["file"]))
-        self.sources[place] = f"file {file}"
+        self.sources[place] = f"file {_shown(file)}"
         return read_secret(file)
 
     def _expanded(self, place: Path, text: str) -> str:
@@ -105,12 +109,17 @@ def read_secret(file: FilePath) -> str:
         with file.open("rb") as stream:
             text = stream.read(_LARGEST_SECRET).decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise _Unreadable(f"{file} is not UTF-8 text") from error
+        raise _Unreadable(f"{_shown(file)} is not UTF-8 text") from error
     except (OSError, ValueError) as error:
-        raise _Unreadable(f"{file} cannot be read: {system_words(error)}") from error
+        raise _Unreadable(f"{_shown(file)} cannot be read: {system_words(error)}") from error
     if not text:
-        raise _Unreadable(f"{file} is empty")
+        raise _Unreadable(f"{_shown(file)} is empty")
     return text
+
+
+def _shown(file: FilePath) -> str:
+    """Return the path, but not a bare name: it may be the secret, written where its file should."""
+    return str(file) if "/" in str(file) else HIDDEN
 
 
 def unreadable_files(settings: Settings) -> Iterator[Finding]:

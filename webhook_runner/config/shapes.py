@@ -12,6 +12,7 @@ from webhook_runner.task.header import check_headers
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"^(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\.?$")
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_USERINFO = re.compile(r"//[^\s/]*@")
 _LAST_PORT = 65535
 
 
@@ -177,5 +178,5 @@ def rule_problem(entry: str) -> str:
     try:
         parse_rule(entry)
     except ValueError as error:
-        return str(error)
+        return _USERINFO.sub("//***@", str(error))
     return ""

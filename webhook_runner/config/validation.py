@@ -15,6 +15,7 @@ from webhook_runner.config.place import Finding, Path, basic_string, quoted
 from webhook_runner.settings import QUEUE_NAME, QueueSettings, Settings
 
 _LONGEST_SHOWN = 10**18
+_SECRET = {("store", "url"), ("api", "tokens"), ("broker", "auth")}
 _LATER = frozenset(
     {
         "processes",
@@ -25,10 +26,8 @@ _LATER = frozenset(
         "scope",
         "signing_secrets",
         "follow_redirects",
-        "per_host_concurrency",
         "key_limits",
         "order_on_failure",
-        "gone_disables",
         "rollback_on_invalid",
         "max_deliveries",
         "lease_seconds",
@@ -154,7 +153,7 @@ def _homes(key: str) -> Iterator[str]:
 
 
 def _shown(path: Path, value: object) -> str:
-    secret = path[0] == "server" or path == ("store", "url") or "headers" in path
+    secret = path[0] == "server" or path in _SECRET or "headers" in path
     if secret or isinstance(value, Mapping | list | tuple):
         return toml_kind(value)
     if isinstance(value, str):

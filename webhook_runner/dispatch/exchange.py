@@ -7,6 +7,8 @@ from webhook_runner.task.outcome import Responded
 
 MOST_READ = 65_536
 MOST_KEPT = 4_096
+# A body in crumbs takes more time than all that it carries is worth.
+_MOST_CHUNKS = 256
 _LONGEST_VALUE = 2_048
 _KEPT_HEADERS = {
     name.encode(): name
@@ -36,6 +38,7 @@ class Exchange:
     headers: dict[str, str] = field(default_factory=dict)
     kept: bytearray = field(default_factory=bytearray)
     read: int = 0
+    chunks: int = 0
     complete: bool = False
 
     async def trace(self, event: str, info: dict[str, object]) -> None:
@@ -53,14 +56,18 @@ class Exchange:
                 self.headers[name] = raw_value.strip(b" \t")[:_LONGEST_VALUE].decode("latin-1")
 
     def take(self, chunk: bytes) -> bool:
-        """Keep what there is still room for of 4 KiB; False when 64 KiB were read."""
+        """Keep what there is still room for of 4 KiB; False when enough was read.
+
+        That is 64 KiB, or 256 chunks.
+        """
         self.read += len(chunk)
+        self.chunks += 1
         if (room := MOST_KEPT - len(self.kept)) > 0:
             self.kept += chunk[:room]
-        return self.read < MOST_READ
+        return self.read < MOST_READ and self.chunks < _MOST_CHUNKS
 
     async def take_body(self, chunks: AsyncIterator[bytes]) -> None:
-        """Read the body as it came over the wire, up to 64 KiB."""
+        """Read the body as it came over the wire, until it ends or enough of it was read."""
         async for chunk in chunks:
             if not self.take(chunk):
                 return

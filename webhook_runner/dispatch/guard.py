@@ -135,6 +135,14 @@ def canonical_host(host: str) -> str:
         return plain
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 class Guard:
     """Refuses targets by deny list, allow list and profile, in this order.
 
@@ -167,12 +175,27 @@ class Guard:
 
         """
         host = canonical_host(host)
-        try:
-            ip_address(host)
-        except ValueError:
-            self._check_name(host, port)
-        else:
+        if _is_address(host):
             self.check(host, host, port)
+        else:
+            self._check_denied(host, (), port)
+            self._check_metadata(host, (), port)
+
+    def check_unresolved(self, host: str, port: int) -> None:
+        """Judge a target that somebody else resolves, a proxy: all that can be known of it here.
+
+        Raises:
+            RefusedError: it may not be called, with the rule that says so.
+
+        """
+        host = canonical_host(host)
+        self.check_host(host, port)
+        if f".{host}".endswith(".localhost"):
+            self.check(host, "127.0.0.1", port)
+        elif not _is_address(host) and not any(
+            rule.matches_host(host, port) for rule in self._allow
+        ):
+            self._check_port(host, port)
 
     def check(self, host: str, address: str, port: int) -> None:
         """Judge one address that a host was resolved to.
@@ -197,10 +220,6 @@ class Guard:
             self._check_kind(host, outer, outer)
         for judged in inner or (outer,):
             self._check_kind(host, outer, judged)
-
-    def _check_name(self, host: str, port: int) -> None:
-        self._check_denied(host, (), port)
-        self._check_metadata(host, (), port)
 
     def _check_denied(self, host: str, addresses: tuple[Address, ...], port: int) -> None:
         for rule in self._deny:

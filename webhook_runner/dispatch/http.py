@@ -122,7 +122,10 @@ class HttpDispatcher:
         # The lists are fixed, so what the name alone says of an origin never changes.
         if origin.name in self._passed:
             return
-        self._guard.check_host(origin.host, origin.port)
+        if self._choice.is_direct(origin.host):
+            self._guard.check_host(origin.host, origin.port)
+        else:
+            self._guard.check_unresolved(origin.host, origin.port)
         if len(self._passed) >= _MOST_PASSED:
             self._passed.clear()
         self._passed.add(origin.name)

@@ -13,6 +13,7 @@ from webhook_runner.task.outcome import Trouble
 _READ_BYTES = 16_384
 # For the heads of one answer, and for what frames its body (chunk extensions, trailers).
 _MOST_FRAMING = 102_400
+_MOST_INTERIM = 1_000
 _INTERIM = frozenset({100, *range(102, 200)})  # we ask for no other protocol, so never 101
 _FINAL = range(200, 1000)
 _CODING = b"transfer-encoding"
@@ -39,6 +40,7 @@ class LeanConnection(asyncio.BufferedProtocol):
         self._without_body = False
         self._fields: list[tuple[bytes, bytes]] = []
         self._framing = 0
+        self._interim = 0
 
     async def exchange(self, head: bytes, request_body: bytes, exchange: Exchange) -> None:
         """Write a request at once and wait until its answer has ended, or enough of it is read.
@@ -52,7 +54,7 @@ class LeanConnection(asyncio.BufferedProtocol):
             raise AttemptError(Trouble.RESET, "closed before the request")
         if self._parser is None:
             self._parser = _parser_for(self)
-        self._exchange, self._framing = exchange, 0
+        self._exchange, self._framing, self._interim = exchange, 0, 0
         self._without_body = head.startswith(b"HEAD ")
         self._done = done = asyncio.get_running_loop().create_future()
         self.usable = exchange.sent = True
@@ -162,10 +164,17 @@ class LeanConnection(asyncio.BufferedProtocol):
         if exchange is None or parser is None:
             return
         if exchange.status is None:
-            self._framing = 0  # interim: the answer is still to come
+            self._pass_interim()
             return
         exchange.complete = True
         self._end(usable=parser.should_keep_alive() and not _is_ambiguous(self._fields))
+
+    def _pass_interim(self) -> None:
+        """Go on to the answer that is still to come, unless there is no end of these."""
+        self._framing = 0
+        self._interim += 1
+        if self._interim > _MOST_INTERIM:
+            self._fail(AttemptError(Trouble.PROTOCOL, f"over {_MOST_INTERIM} interim answers"))
 
     def _fail(self, error: AttemptError) -> None:
         self._end(usable=False, error=error)

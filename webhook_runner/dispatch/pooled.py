@@ -14,7 +14,7 @@ from webhook_runner.dispatch.fields import fields_of
 from webhook_runner.dispatch.lanes import Lanes
 from webhook_runner.dispatch.lean_pool import KEEPALIVE_SECONDS
 from webhook_runner.dispatch.proxy import Proxy
-from webhook_runner.dispatch.stream import GuardedBackend, StaleConnectionError
+from webhook_runner.dispatch.stream import GuardedBackend, GuardedStream, StaleConnectionError
 from webhook_runner.dispatch.target import DEFAULT_PORTS, Target
 from webhook_runner.errors import RefusedError
 from webhook_runner.task.outcome import Trouble
@@ -93,8 +93,27 @@ async def _exchange(
         body = cast("AsyncGenerator[bytes]", aiter(cast("AsyncIterable[bytes]", response.stream)))
         async with aclosing(body) as chunks:
             await exchange.take_body(chunks)
+        if _said_more(response):
+            _spoil(response)
     finally:
         await response.aclose()
+
+
+def _said_more(response: httpcore2.Response) -> bool:
+    """Whether bytes came behind the answer.
+
+    The library keeps them and would take them for the answer to the next request. It tells nobody,
+    so its insides are asked; where they are not what they were, no connection is used twice.
+    """
+    connection = getattr(getattr(response.stream, "_stream", None), "_connection", None)
+    parser = getattr(connection, "_h11_state", None)
+    return parser is None or bool(parser.trailing_data[0])
+
+
+def _spoil(response: httpcore2.Response) -> None:
+    stream = response.extensions.get("network_stream")
+    if isinstance(stream, GuardedStream):
+        stream.spoil()
 
 
 def _outgoing(request: Request, target: Target, exchange: Exchange) -> httpcore2.Request:

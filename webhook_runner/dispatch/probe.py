@@ -18,10 +18,11 @@ async def way_to(url: str, egress: EgressSettings) -> str:
     guard, resolver = Guard(egress.profile, egress.allow, egress.deny), SystemResolver()
     choice = ProxyChoice(egress.proxy, egress.no_proxy)
     origin = target_of(url).origin
-    guard.check_host(origin.host, origin.port)
     if choice.proxy is not None and not choice.is_direct(origin.host):
+        guard.check_unresolved(origin.host, origin.port)
         await resolver.resolve(choice.proxy.host)
         return f"the proxy {choice.proxy.url}"
+    guard.check_host(origin.host, origin.port)
     addresses = await resolver.resolve(origin.host)
     for address in addresses:
         guard.check(origin.host, address, origin.port)

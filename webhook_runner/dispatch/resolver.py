@@ -41,7 +41,7 @@ class SystemResolver:
         self,
         lookup: Lookup | None = None,
         *,
-        threads: int = 96,
+        threads: int = 128,
         reserved: int = 32,
         limit: float = 5,
         ttl: float = 5,

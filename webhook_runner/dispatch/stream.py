@@ -14,6 +14,8 @@ from webhook_runner.dispatch.connector import Connector, late_handshake, tls_fai
 _READ_BYTES = 16_384
 _STALL_CHECK = 0.05
 _LARGE_WRITE = 65_536
+# Head and body have narrower bounds of their own; this one is for interim answers without end.
+_MOST_FOR_ONE_ANSWER = 262_144
 _CONNECT_SECONDS = 10.0
 
 
@@ -70,6 +72,8 @@ class GuardedStream(httpcore2.AsyncNetworkStream):
         self._inner = inner
         self._encrypted = encrypted
         self._answered = False
+        self._spoilt = False
+        self._received = 0
         # Asked for once: the pool looks at every idle connection before every request.
         self._socket: socket.socket = inner.get_extra_info("socket")
         self._poller = select.poll()
@@ -80,9 +84,19 @@ class GuardedStream(httpcore2.AsyncNetworkStream):
         max_bytes: int,
         timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
     ) -> bytes:
+        """Read what there is.
+
+        Raises:
+            RemoteProtocolError: it is more than any answer has.
+
+        """
         self._answered = True
         # Small bites, so that a flood of interim responses cannot hold the loop for long.
-        return await self._inner.read(min(max_bytes, _READ_BYTES), timeout)
+        data = await self._inner.read(min(max_bytes, _READ_BYTES), timeout)
+        self._received += len(data)
+        if self._received > _MOST_FOR_ONE_ANSWER:
+            raise httpcore2.RemoteProtocolError(f"over {_MOST_FOR_ONE_ANSWER} bytes of one answer")
+        return data
 
     async def write(
         self,
@@ -94,7 +108,7 @@ class GuardedStream(httpcore2.AsyncNetworkStream):
             # connection too, but some turns of the loop ago.
             if self._is_readable():
                 raise StaleConnectionError
-            self._answered = False
+            self._answered, self._received = False, 0
         if len(buffer) <= _LARGE_WRITE or self._encrypted:
             await self._inner.write(buffer, timeout)
         else:
@@ -147,5 +161,9 @@ class GuardedStream(httpcore2.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - the library's signature
         return self._is_readable() if info == "is_readable" else self._inner.get_extra_info(info)
 
+    def spoil(self) -> None:
+        """See to it that no further request is written to this stream."""
+        self._spoilt = True
+
     def _is_readable(self) -> bool:
-        return self._socket.fileno() < 0 or bool(self._poller.poll(0))
+        return self._spoilt or self._socket.fileno() < 0 or bool(self._poller.poll(0))

@@ -103,8 +103,6 @@ def _origin_of(url: httpx2.URL) -> Origin:
 def _check_host(host: str) -> None:
     """Refuse what a resolver or a proxy could read as another host than the guard does."""
     if ":" in host:
-        if "%" in host:
-            raise RefusedError("url", f"{host!r} has a zone: it is not sent to")
         return
     labels = host.split(".")
     if len(host) > _LONGEST_NAME or not all(map(_LABEL.fullmatch, labels)):

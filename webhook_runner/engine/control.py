@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from webhook_runner.engine.aside_control import AsideControl
+from webhook_runner.engine.destination_control import DestinationControl
 from webhook_runner.engine.fellows import ACQUAINTED_SECONDS, Fellows
 from webhook_runner.engine.hearing import Hearing
 from webhook_runner.engine.holdings import Holdings
@@ -39,6 +40,7 @@ class Control:
         self.hearing = Hearing(holdings, queues, fellows, observer)
         self.tasks = TaskControl(store, fellows, queues.intake, revival, observer, clock)
         self.queues = QueueControl(queues, broker, broker, store, fellows, self.tasks, clock)
+        self.destinations = DestinationControl(queues.destinations, fellows, clock)
         self.asides = AsideControl(queues, broker, queues.intake, revival, observer, clock)
 
     async def run(self) -> None:

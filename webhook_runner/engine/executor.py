@@ -6,11 +6,15 @@ import traceback
 from msgspec.structs import replace
 
 from webhook_runner import __version__
+from webhook_runner.engine.destination import Trial
+from webhook_runner.engine.destinations import Destinations
 from webhook_runner.engine.duplicates import Duplicates
+from webhook_runner.engine.host_slots import Entry
 from webhook_runner.engine.inflight import SETTLED, InFlight, Run
 from webhook_runner.engine.lane import Lane, Lanes
-from webhook_runner.engine.limits import Crowd, Pauses
+from webhook_runner.engine.limits import Crowd
 from webhook_runner.engine.lineage import Lineage
+from webhook_runner.engine.passage import Passage
 from webhook_runner.engine.reception import Reception
 from webhook_runner.engine.revocations import Revocations
 from webhook_runner.engine.settlement import Settlement
@@ -22,8 +26,10 @@ from webhook_runner.policy.admission import (
     HOLD,
     Arrival,
     admit,
+    send_away,
     wait_turn,
 )
+from webhook_runner.policy.breaker import is_gone, is_well
 from webhook_runner.policy.retry import decide, destination_pause, unless_cancelled
 from webhook_runner.policy.verdict import (
     Admission,
@@ -41,7 +47,8 @@ from webhook_runner.task.model import Envelope
 from webhook_runner.task.outcome import Interrupted, Outcome, Refused
 from webhook_runner.task.outgoing import request_for
 from webhook_runner.task.progress import HANDED
-from webhook_runner.task.url import absolute, host_of
+
+NOT_HELD = (0.0, Why.DESTINATION_PAUSED)
 
 
 class Executor:
@@ -57,6 +64,7 @@ class Executor:
         observer: Observer,
         clock: Clock,
         dice: Dice,
+        destinations: Destinations,
         max_total: int,
     ) -> None:
         self._lanes = lanes
@@ -72,7 +80,7 @@ class Executor:
         self._redeliveries = self._duplicates.redeliveries
         self._succession = Succession()
         self._lineage = Lineage()
-        self._pauses = Pauses()
+        self._destinations = destinations
         self.revocations = Revocations()
         self.crowd = Crowd(max_total)
         self.inflight = InFlight(broker.is_lost)
@@ -90,7 +98,7 @@ class Executor:
         finally:
             passage.leave()
 
-    async def _carry(self, delivery: Delivery, envelope: Envelope, passage: "Passage") -> None:
+    async def _carry(self, delivery: Delivery, envelope: Envelope, passage: Passage) -> None:
         run = self.inflight.start(delivery, envelope)
         try:
             if run.before is not None:
@@ -119,33 +127,51 @@ class Executor:
         return run.envelope, verdict
 
     async def _judge(
-        self, run: Run, envelope: Envelope, passage: "Passage"
+        self, run: Run, envelope: Envelope, passage: Passage
     ) -> tuple[Envelope, Verdict]:
         delivery = run.delivery
+        lane = self._lanes[envelope.task.queue]  # not the one it came by, when it is to move on
+        passage.host = lane.destination_of(envelope.task.url)
         await self._succession.original_settled(envelope)
-        admission = await self._due(delivery, envelope)
+        admission = await self._due(delivery, envelope, passage)
         if isinstance(admission, Proceed) and envelope.alone:
             admission = await self._turn(envelope)
         if not isinstance(admission, Proceed):
             return envelope, admission
-        if not await passage.enter(alone=envelope.alone > 0):
+        entry = await passage.enter(alone=envelope.alone > 0)
+        if entry is Entry.SATURATED:
+            back = passage.lane.gate.back_at(passage.host)
+            return envelope, send_away(envelope, back, Why.HOST_SATURATED)
+        if entry is Entry.CLOSED:
             return envelope, Release()
         await self._broker.writable()
         await self._store.usable()
         if self._broker.is_lost(delivery) or not passage.lane.gate.is_open:
             return envelope, Release()
         # Time has passed at the gate: the task may have expired, its destination be paused.
-        admission = self._admit(delivery, envelope)
+        admission = self._admit(delivery, envelope, passage)
         if not isinstance(admission, Proceed):
             return envelope, admission
-        if not await self._duplicates.may_begin(envelope):
-            return envelope, Drop("begun_elsewhere")
-        if self.revocations.of(envelope, delivery.message) is not None:
-            return envelope, Release()  # it comes again, if it is not settled as cancelled
-        passage.used = True
-        return await self._attempt(run, envelope, passage.lane)
+        return await self._try(run, envelope, passage)
 
-    async def _due(self, delivery: Delivery, envelope: Envelope) -> Admission:
+    async def _try(
+        self, run: Run, envelope: Envelope, passage: Passage
+    ) -> tuple[Envelope, Verdict]:
+        trial = self._destinations.begin(passage.host)
+        if trial is None:  # another one has become the probe
+            back = self._destinations.come_back(passage.host)
+            return envelope, send_away(envelope, back, Why.BREAKER_OPEN)
+        try:
+            if not await self._duplicates.may_begin(envelope):
+                return envelope, Drop("begun_elsewhere")
+            if self.revocations.of(envelope, run.delivery.message) is not None:
+                return envelope, Release()  # it comes again, if it is not settled as cancelled
+            passage.used = True
+            return await self._attempt(run, envelope, passage.lane, trial)
+        finally:
+            self._destinations.leave(trial)
+
+    async def _due(self, delivery: Delivery, envelope: Envelope, passage: Passage) -> Admission:
         """Hold a delivery that is due soon until it is; one from the wheel a little longer.
 
         Another daemon's clock called it due. Parking it at once would bring it straight back.
@@ -156,7 +182,7 @@ class Executor:
         begun = delivery.redeliveries > 0 and not delivery.message.headers
         most = HANDED_HOLD if handed else 0.0 if begun else HOLD
         while True:
-            admission = self._admit(delivery, envelope)
+            admission = self._admit(delivery, envelope, passage)
             if not isinstance(admission, Postpone) or admission.why is not Why.NOT_DUE:
                 return admission
             wait = admission.until - self._clock.now()
@@ -176,36 +202,40 @@ class Executor:
         await self._clock.sleep(ALONE_PAUSE)
         return Proceed()
 
-    def _admit(self, delivery: Delivery, envelope: Envelope) -> Admission:
-        now = self._clock.now()
+    def _admit(self, delivery: Delivery, envelope: Envelope, passage: Passage) -> Admission:
+        held = self._destinations.held(passage.host)
+        until, why = held or NOT_HELD
         arrival = Arrival(
             queue=delivery.queue,
             redeliveries=delivery.redeliveries,
             counted=delivery.counted,
-            paused_until=self._pauses.until(self._destination(envelope), now),
+            paused_until=until,
+            paused_by=why,
             revoked=self.revocations.of(envelope, delivery.message),
         )
-        return admit(envelope, arrival, self._lanes[envelope.task.queue].settings, now)
+        queue = self._lanes[envelope.task.queue].settings
+        admission = admit(envelope, arrival, queue, self._clock.now())
+        if held and isinstance(admission, Postpone) and admission.why is why:
+            return send_away(envelope, self._destinations.come_back(passage.host), why)
+        return admission
 
-    def _destination(self, envelope: Envelope) -> tuple[str, int]:
-        lane = self._lanes[envelope.task.queue]  # not the one it came by, when it is to move on
-        try:
-            return host_of(absolute(envelope.task.url, lane.base_url))
-        except InvalidTaskError:
-            return ("", 0)  # its attempt will be refused
-
-    async def _attempt(self, run: Run, envelope: Envelope, lane: Lane) -> tuple[Envelope, Verdict]:
+    async def _attempt(
+        self, run: Run, envelope: Envelope, lane: Lane, trial: Trial
+    ) -> tuple[Envelope, Verdict]:
         now = self._clock.now()
         first = envelope.first_attempt_at or now
         started = replace(envelope, first_attempt_at=first, last_attempt_at=now)
         lane.lag = now - envelope.due_at
         self._observer.notice(AttemptStarted(started, lane.lag))
         outcome = await self._send(run, started, lane)
-        now = self._clock.now()
-        pause = destination_pause(outcome, lane.settings, now)
-        if pause:
-            self._pauses.pause(self._destination(envelope), now + pause)
-        return started, decide(started, outcome, lane.settings, now, self._dice())
+        now, queue = self._clock.now(), lane.settings
+        self._destinations.end(
+            trial,
+            well=is_well(outcome, queue),
+            gone=is_gone(outcome, queue),
+            pause=destination_pause(outcome, queue, now),
+        )
+        return started, decide(started, outcome, queue, now, self._dice())
 
     async def _send(self, run: Run, envelope: Envelope, lane: Lane) -> Outcome:
         began = self._clock.monotonic()
@@ -231,7 +261,7 @@ class Executor:
             self._observer.notice(AttemptFinished(envelope, outcome, seconds))
         return outcome
 
-    async def _stumble(self, delivery: Delivery, passage: "Passage", error: Exception) -> None:
+    async def _stumble(self, delivery: Delivery, passage: Passage, error: Exception) -> None:
         """Give back what met a bug, for its next delivery is counted; but not for ever.
 
         Admission ends the task when attempts meet the bug. Whatever does not get so far again and
@@ -268,32 +298,3 @@ class Executor:
             self._redeliveries.forget(envelope)
         elif envelope.gen or not settled:
             run.left = SETTLED
-
-
-class Passage:
-    """The way of one delivery through the gate of its queue and into the crowd, and out again."""
-
-    def __init__(self, lane: Lane, crowd: Crowd, *, entered: bool) -> None:
-        self.lane = lane
-        self.used = False
-        self._crowd = crowd
-        self._entered = entered
-        self._in_crowd = False
-        self._alone = False
-
-    async def enter(self, *, alone: bool) -> bool:
-        """Wait for the limits. False when the queue takes no more work now."""
-        self._entered = self._entered or await self.lane.gate.enter()
-        if self._entered:
-            await self.lane.gate.warn_if_dry()
-            await self._crowd.enter(alone=alone)
-            self._in_crowd, self._alone = True, alone
-        return self._entered
-
-    def leave(self) -> None:
-        """Give back what was taken; the token too when no request was sent. May be repeated."""
-        if self._in_crowd:
-            self._crowd.leave(alone=self._alone)
-        if self._entered:
-            self.lane.gate.leave(unused=not self.used)
-        self._entered = self._in_crowd = False

@@ -2,11 +2,13 @@
 
 import msgspec
 
+from webhook_runner.engine.destinations import DESTINATION
 from webhook_runner.engine.fellows import Fellows
 from webhook_runner.engine.holdings import Holdings
 from webhook_runner.engine.queues import Queues
 from webhook_runner.engine.revocations import TASK
 from webhook_runner.engine.steering import QUEUE
+from webhook_runner.errors import InvalidTaskError
 from webhook_runner.ports import Observer
 from webhook_runner.task.event import Warned
 from webhook_runner.task.notice import Notice
@@ -29,7 +31,9 @@ class Hearing:
                 self._holdings.recall(notice)
             elif notice.key.startswith(QUEUE):
                 self._queues.recall(notice)
-        except (msgspec.MsgspecError, ValueError) as error:
+            elif notice.key.startswith(DESTINATION):
+                self._queues.destinations.recall(notice)
+        except (msgspec.MsgspecError, ValueError, InvalidTaskError) as error:
             self._misheard(f"the notice {notice.key:.100}", error)
 
     def hear(self, word: bytes) -> None:

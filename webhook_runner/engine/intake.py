@@ -188,6 +188,7 @@ class Intake:
             await self._broker.park(envelope)
         else:
             # What will have expired when it is due has so already: its roll-back need not wait.
+            self._lanes[task.queue].expect(task.url)
             await self._broker.enqueue(envelope)
 
     def _outcome(self, publish: "asyncio.Task[Answer]") -> Answer:

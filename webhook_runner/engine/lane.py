@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 
 from webhook_runner.engine.limits import Gate
+from webhook_runner.errors import InvalidTaskError
+from webhook_runner.policy.mixture import Host
 from webhook_runner.ports import Clock
 from webhook_runner.settings import QueueSettings
+from webhook_runner.task.url import NOWHERE, absolute, host_of
 
 
 class Lane:
@@ -19,6 +22,17 @@ class Lane:
         self.base_url = settings.base_url or base_url
         self.gate = Gate(settings, clock)
         self.lag: float | None = None
+
+    def destination_of(self, url: str) -> Host:
+        """Return the host and port that a task of this queue calls; ``NOWHERE`` for a bad url."""
+        try:
+            return host_of(absolute(url, self.base_url))
+        except InvalidTaskError:
+            return NOWHERE  # its attempt will be refused
+
+    def expect(self, url: str) -> None:
+        """Know of a task that comes: one behind a backlog of another destination is to be met."""
+        self.gate.note(self.destination_of(url))
 
     def reconfigure(self, settings: QueueSettings, base_url: str) -> None:
         self.settings = settings

@@ -1,10 +1,12 @@
 """The gate of a queue: slots and tokens; and the crowd, which all queues of the process share."""
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+from webhook_runner.engine.host_slots import Entry, HostSlots
+from webhook_runner.policy.mixture import Host
 from webhook_runner.policy.rate import TokenBucket, default_bucket
 from webhook_runner.ports import Clock
 from webhook_runner.settings import QueueSettings
@@ -73,12 +75,10 @@ class Gate:
     def __init__(self, queue: QueueSettings, clock: Clock) -> None:
         self._clock = clock
         self.on_dry: Callable[[float], Awaitable[None]] = _carry_on
-        self._slots = Slots(queue.concurrency)
         self._tokens = TokenBucket(queue.rate, _size(queue), clock.monotonic())
+        self._slots = HostSlots(queue, lambda: self.wait() > 0)
         self._is_closed = False
         self._changed = asyncio.Event()
-        self._limit = queue.concurrency
-        self._held = False
 
     @property
     def used(self) -> int:
@@ -93,53 +93,92 @@ class Gate:
         return self._tokens.wait(self._clock.monotonic())
 
     def try_enter(self) -> bool:
-        """Take a slot and a token if both are there now."""
-        if self._is_closed or not self._slots.try_take():
+        """Take a slot and a token if both are there now, for a destination that is not known yet.
+
+        ``claim`` tells it, or ``leave``, with none, that there was none.
+        """
+        if self._is_closed or not self._slots.try_reserve():
             return False
-        if self._tokens.take(self._clock.monotonic()):
+        now = self._clock.monotonic()
+        if self._tokens.take(now):
             return True
-        self._slots.give_back()
+        self._slots.give_up()
         return False
 
-    async def enter(self) -> bool:
-        """Wait for a slot and a token. False when the gate was closed, or ran dry, meanwhile.
+    def claim(self, host: Host) -> bool:
+        """Tell whom what was taken is for. False: it has its share, and all is given back."""
+        if self._slots.claim(host, self._clock.monotonic()):
+            return True
+        self._tokens.give_back()
+        return False
 
-        Who has entered calls ``warn_if_dry`` before anything else.
+    async def enter(self, host: Host) -> Entry:
+        """Wait for a slot and a token.
+
+        Answers ``CLOSED`` when the gate was closed, or ran dry, meanwhile, and ``SATURATED`` when
+        one is not to wait here: ``back_at`` says until when. Who has entered calls
+        ``warn_if_dry`` before anything else.
         """
-        while True:
-            if self._is_closed or not await self._slots.take():
-                return False
-            if not await self._token():
-                self._slots.give_back()
-                return False
-            if self._slots.used <= self._slots.limit:
-                return True
-            # The limit was lowered while it waited for its token: it waits for a slot anew.
+        while not self._is_closed:
+            now = self._clock.monotonic()
+            if not self._slots.try_take(host, now):
+                entry = await self._slots.take(host, now)
+                if entry is not Entry.ENTERED:
+                    return entry
+            elif self._tokens.take(now):
+                return Entry.ENTERED
+            if not await self._token(host):
+                return Entry.CLOSED
+            if not self._slots.is_over(host):
+                return Entry.ENTERED
+            # A limit was lowered while it waited for its token: it waits for a slot anew.
             self._tokens.give_back()
-            self._slots.give_back()
+            self._slots.give_back(host)
+        return Entry.CLOSED
+
+    async def _token(self, host: Host) -> bool:
+        """Wait for a token, having a slot, which is gone with False."""
+        try:
+            while not self._tokens.take(self._clock.monotonic()):
+                if self.wait() > DRY or not await self._sleep(self.wait()):
+                    self._slots.give_back(host)
+                    return False
+        except asyncio.CancelledError:
+            self._slots.give_back(host)
+            raise
+        return True
+
+    def note(self, host: Host) -> None:
+        """Know of a destination for which there is work."""
+        self._slots.note(host, self._clock.monotonic())
+
+    def back_at(self, host: Host) -> float:
+        """Return when one that is saturated comes back (epoch seconds)."""
+        now = self._clock.monotonic()
+        return self._clock.now() - now + self._slots.back_at(host, now)
 
     async def warn_if_dry(self) -> None:
         wait = self.wait()
         if wait > DRY:
             await self.on_dry(wait)
 
-    def leave(self, *, unused: bool = False) -> None:
+    def leave(self, host: Host | None, *, unused: bool = False) -> None:
         """Give the slot back; the token too when no request was sent."""
         if unused:
             self._tokens.give_back()
-        self._slots.give_back()
+        if host is None:
+            self._slots.give_up()
+        else:
+            self._slots.give_back(host)
 
     def reconfigure(self, queue: QueueSettings) -> None:
-        self._limit = queue.concurrency
-        if not self._held:
-            self._slots.resize(self._limit)
+        self._slots.reconfigure(queue)
         self._tokens.reconfigure(queue.rate, _size(queue), self._clock.monotonic())
         self._wake_sleepers()
 
     def hold(self) -> None:
         """Let nobody get a slot; who waits for one waits on."""
-        self._held = True
-        self._slots.resize(0)
+        self._slots.hold()
 
     def close(self) -> None:
         """Turn everybody away who waits or comes."""
@@ -149,19 +188,7 @@ class Gate:
 
     def open(self) -> None:
         self._is_closed = False
-        self._held = False
-        self._slots.resize(self._limit)
-
-    async def _token(self) -> bool:
-        """Wait for a token, with a slot in hand. False as ``enter`` answers."""
-        try:
-            while not self._tokens.take(self._clock.monotonic()):
-                if self.wait() > DRY or not await self._sleep(self.wait()):
-                    return False
-        except asyncio.CancelledError:
-            self._slots.give_back()
-            raise
-        return True
+        self._slots.free()
 
     async def _sleep(self, seconds: float) -> bool:
         """Sleep, but not on when the gate closes or its limits change; whether it is open."""
@@ -229,27 +256,6 @@ class Crowd:
 
     def resize(self, limit: int) -> None:
         self._slots.resize(limit)
-
-
-class Pauses:
-    """Destinations that asked to be left alone for a while, by ``Retry-After``."""
-
-    def __init__(self, most: int = 10_000) -> None:
-        self._until: OrderedDict[tuple[str, int], float] = OrderedDict()
-        self._most = most
-
-    def pause(self, host: tuple[str, int], until: float) -> None:
-        self._until[host] = max(until, self._until.pop(host, 0.0))
-        if len(self._until) > self._most:
-            self._until.popitem(last=False)
-
-    def until(self, host: tuple[str, int], now: float) -> float:
-        """Epoch seconds when the destination takes requests again; 0 when it does now."""
-        until = self._until.get(host, 0.0)
-        if until and until <= now:
-            del self._until[host]
-            return 0.0
-        return until
 
 
 def _size(queue: QueueSettings) -> float:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from webhook_runner.engine.consumer import Hold, QueueConsumer
+from webhook_runner.engine.destinations import Destinations
 from webhook_runner.engine.executor import Executor
 from webhook_runner.engine.inflight import InFlight
 from webhook_runner.engine.intake import Intake
@@ -33,9 +34,7 @@ class Queues:
         make_id: Callable[[], str],
         configure: Callable[[str, int], None] | None = None,
     ) -> None:
-        self._broker = broker
-        self._store = store
-        self._clock = clock
+        self._broker, self._store, self._clock = broker, store, clock
         self._lanes: dict[str, Lane] = {}
         self._consumers: dict[str, QueueConsumer] = {}
         self._retired: list[QueueConsumer] = []
@@ -45,6 +44,7 @@ class Queues:
             settings, self._lanes, clock, observer, make_id, has_store=store.state().kind != "none"
         )
         self.intake = Intake(self.reception, self._lanes, broker, store, observer, clock)
+        self.destinations = Destinations(settings.breaker, clock, observer)
         self.steering = Steering()
         self._executor = Executor(
             self._lanes,
@@ -55,6 +55,7 @@ class Queues:
             observer,
             clock,
             dice,
+            self.destinations,
             settings.max_total,
         )
         self._held: set[Hold] = set()
@@ -95,6 +96,7 @@ class Queues:
         await self._broker.serve(tuple(settings.queues))
         self.reception.reconfigure(settings)
         self._executor.crowd.resize(settings.max_total)
+        self.destinations.reconfigure(settings.breaker)
         for name, queue in settings.queues.items():
             if name in self._consumers:
                 effective = self._effective(name, queue)

@@ -51,7 +51,7 @@ class Settlement:
 
     async def reject(self, delivery: Delivery, error: InvalidTaskError) -> None:
         """Set an invalid message aside, with its bytes and the reason, and acknowledge it."""
-        await self._broker.quarantine(delivery, error.reason, str(error))
+        await self._broker.quarantine(delivery, error.reason, str(error), error.field)
         self._observer.notice(TaskRejected(delivery.queue, error.reason, str(error), error.field))
         await self._store.kept()
         await self._broker.ack(delivery)

@@ -2,9 +2,11 @@
 
 from logging import DEBUG, ERROR, INFO, WARNING
 
-from webhook_runner.observe.line import Fields, Line
+from webhook_runner.observe.line import Fields, Line, iso
 from webhook_runner.observe.redact import clean
 from webhook_runner.task.event import (
+    BreakerClosed,
+    BreakerOpened,
     BrokerBlocked,
     BrokerConnected,
     BrokerLost,
@@ -26,18 +28,35 @@ from webhook_runner.task.event import (
 )
 
 BrokerEvent = BrokerConnected | BrokerLost | BrokerBlocked | BrokerUnblocked | ConsumingChanged
+BreakerEvent = BreakerOpened | BreakerClosed
 StoreEvent = StoreFailed | StoreMended
 DaemonEvent = DaemonStarted | DaemonOnDefaults | DaemonReady | DaemonDraining | DaemonStopped
 OperatorEvent = TaskRejected | TaskRefused | Warned | ConfigReloaded | ConfigRefused | QueueChanged
 
 
-def daemon_line(event: BrokerEvent | StoreEvent | DaemonEvent | OperatorEvent) -> Line:
+def daemon_line(
+    event: BrokerEvent | BreakerEvent | StoreEvent | DaemonEvent | OperatorEvent,
+) -> Line:
     """Return the line of an event that is not of one task on its way."""
     if isinstance(event, OperatorEvent):
         return _for_operator(event)
+    if isinstance(event, BreakerEvent):
+        return _of_breaker(event)
     if isinstance(event, StoreEvent):
         return _of_store(event)
     return _of_broker(event) if isinstance(event, BrokerEvent) else _of_daemon(event)
+
+
+def _of_breaker(event: BreakerEvent) -> Line:
+    fields: Fields = {"destination": clean(event.destination)}
+    match event:
+        case BreakerOpened(reason=reason, until=until):
+            fields |= {"reason": reason, "requests": event.requests, "failures": event.failures}
+            if until is not None:
+                fields["until"] = iso(until)
+            return Line(WARNING, "breaker.opened", fields)
+        case BreakerClosed(forced=forced):
+            return Line(INFO, "breaker.closed", {**fields, "forced": forced})
 
 
 def _of_store(event: StoreEvent) -> Line:

@@ -41,6 +41,9 @@ AttemptEvent = (
     AttemptStarted | AttemptFinished | RetryScheduled | TaskSucceeded | TaskFailed | TaskCancelled
 )
 
+_OFTEN = frozenset({"breaker_open", "host_saturated"})
+"""Waits that a task may have again and again; the breaker itself is told of."""
+
 
 def outcome_fields(outcome: Outcome, headers: Mapping[str, str]) -> Fields:
     """Return what a line tells of an outcome: never a body, never a value of these headers."""
@@ -113,7 +116,7 @@ class Renderer:
                 return Line(DEBUG, "task.forwarded", {**fields, "errand": clean(errand)})
             case TaskScheduled(until=until, why=why):
                 fields |= {"next_at": iso(until), "reason": clean(why)}
-                return Line(INFO, "task.scheduled", fields)
+                return Line(DEBUG if why in _OFTEN else INFO, "task.scheduled", fields)
             case TaskDropped(reason=reason):
                 return Line(INFO, "task.dropped", {**fields, "reason": clean(reason)})
             case TaskReleased():

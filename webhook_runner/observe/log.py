@@ -14,6 +14,7 @@ import structlog
 from webhook_runner.observe.line import Fields
 from webhook_runner.observe.lines import Renderer, attempt_fields
 from webhook_runner.observe.redact import Redaction, clean
+from webhook_runner.observe.seldom import Seldom
 from webhook_runner.observe.sink import Sink
 from webhook_runner.settings import LogSettings
 from webhook_runner.task.event import (
@@ -36,7 +37,6 @@ Logger = structlog.typing.FilteringBoundLogger
 Rendered = Callable[[MutableMapping[str, Any]], str]
 
 LIBRARIES = ("aio_pika", "aiormq", "uvicorn", "asyncio")
-REJECTED_EVERY_SECONDS = 60.0
 _MOST_REMEMBERED = 10_000
 _ENDS_ATTEMPT = RetryScheduled | TaskSucceeded | TaskFailed | TaskScheduled | TaskReleased
 
@@ -79,15 +79,25 @@ class _Render:
 
 
 class _Library(logging.Handler):
-    """Lets what the libraries say go the same way as our own lines."""
+    """Lets what the libraries say go the same way as our own lines, each thing once a minute.
+
+    Any stranger can make the HTTP server warn of a malformed request, as often as he likes.
+    """
 
     def __init__(self, logger: Logger) -> None:
         super().__init__(logging.WARNING)
         self._logger = logger
+        self._seldom = Seldom(time.monotonic)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
+            error_type = record.exc_info[0] if record.exc_info else None
+            suppressed = self._seldom.suppressed((record.name, record.msg, error_type))
+            if suppressed is None:
+                return
             fields: Fields = {"logger": record.name, "text": clean(record.getMessage())}
+            if suppressed:
+                fields["suppressed"] = suppressed
             if record.exc_info and record.exc_info[1] is not None:
                 error = record.exc_info[1]
                 fields["error"] = clean(f"{type(error).__name__}: {error}")
@@ -195,9 +205,8 @@ class LogObserver:
     ) -> None:
         self.logger = logger
         self._line = Renderer(metadata).line
-        self._monotonic = monotonic
         self._attempts: dict[tuple[str, int], tuple[float, AttemptFinished | None]] = {}
-        self._rejected: dict[tuple[str, str], tuple[float, int]] = {}
+        self._rejected = Seldom(monotonic)
         self._warned: set[str] = set()
 
     def notice(self, event: Event) -> None:
@@ -211,7 +220,7 @@ class LogObserver:
         if isinstance(event, Warned) and self._is_told(event.about):
             return
         if isinstance(event, TaskRejected):
-            suppressed = self._suppressed(event)
+            suppressed = self._rejected.suppressed((event.queue, event.reason))
             if suppressed is None:
                 return
             before = {"suppressed": suppressed} if suppressed else before
@@ -239,16 +248,3 @@ class LogObserver:
             self._warned.clear()
         self._warned.add(about)
         return False
-
-    def _suppressed(self, event: TaskRejected) -> int | None:
-        """Return how many lines like this one were left out before it; None: leave it out too."""
-        key = (event.queue, event.reason)
-        now = self._monotonic()
-        told_at, suppressed = self._rejected.get(key, (float("-inf"), 0))
-        if now - told_at < REJECTED_EVERY_SECONDS:
-            self._rejected[key] = (told_at, suppressed + 1)
-            return None
-        if len(self._rejected) >= _MOST_REMEMBERED:
-            self._rejected.clear()
-        self._rejected[key] = (now, 0)
-        return suppressed

@@ -1,16 +1,16 @@
 """Events as counters, gauges and histograms, and the page that a Prometheus server reads."""
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
-from prometheus_client.process_collector import ProcessCollector
 
-from webhook_runner.observe.series import OTHER, Series, Words
+from webhook_runner.observe.series import OTHER, Register, Words
 from webhook_runner.task.event import (
     AttemptFinished,
     AttemptStarted,
+    BreakerClosed,
+    BreakerOpened,
     BrokerBlocked,
     BrokerConnected,
     BrokerLost,
@@ -51,8 +51,6 @@ from webhook_runner.task.outcome import (
     Unreachable,
 )
 
-PREFIX = "webhook_runner"
-
 _REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
 _LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
 _DELAY_SECONDS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400, 604800)
@@ -70,6 +68,8 @@ DaemonEvent = (
     | StoreMended
     | Warned
     | QueueChanged
+    | BreakerOpened
+    | BreakerClosed
     | ConfigReloaded
     | ConfigRefused
     | DaemonStarted
@@ -105,11 +105,12 @@ class MetricsObserver:
     """
 
     def __init__(self, version: str, queues: Iterable[str]) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        self._register = Register()
+        self.registry = self._register.registry
         self._queues: frozenset[str] = frozenset()
         self._reason = Words()
         self._connections = 0
+        self._read_destinations: Callable[[], Mapping[str, int]] = dict
         self._make_task_metrics()
         self._make_daemon_metrics(version)
         self.set_queues(queues)
@@ -124,10 +125,16 @@ class MetricsObserver:
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Show a number that somebody else keeps; ``read`` is called for every page."""
-        self._plain_gauge(name, text).set_function(read)
+        self._register.plain_gauge(name, text).set_function(read)
+
+    def watch_destinations(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """Show how many destinations there are in each state; ``read`` as in ``watch``."""
+        self._read_destinations = read
 
     def text(self) -> bytes:
         """Return the page for a Prometheus server, in its text format 0.0.4."""
+        for state, number in self._read_destinations().items():
+            self._breakers(state).set(number)
         return generate_latest(self.registry)
 
     def notice(self, event: Event) -> None:
@@ -146,6 +153,9 @@ class MetricsObserver:
                 self._door(event)
             case StoreFailed() | StoreMended():
                 self._store_up.set(isinstance(event, StoreMended))
+            case BreakerOpened() | BreakerClosed():
+                turn = "open" if isinstance(event, BreakerOpened) else "closed"
+                self._breaker_turns(turn).inc()
             case ConfigReloaded() | ConfigRefused():
                 took = "true" if isinstance(event, ConfigReloaded) else "false"
                 self._reloads(took).inc()
@@ -245,7 +255,7 @@ class MetricsObserver:
         return name if name in self._queues else OTHER
 
     def _make_task_metrics(self) -> None:
-        count, histogram = self._counter, self._histogram
+        count, histogram = self._register.counter, self._register.histogram
         self._accepted = count("accepted", "Tasks taken by HTTP.", "queue")
         self._refused = count("refused", "Tasks not taken by HTTP.", "queue", "reason")
         self._received = count("received", "Deliveries taken.", "queue", "redelivered")
@@ -266,32 +276,22 @@ class MetricsObserver:
         self._retry_delay = histogram("retry_delay_seconds", "Wait for a retry.", _DELAY_SECONDS)
 
     def _make_daemon_metrics(self, version: str) -> None:
-        gauge = self._gauge
+        gauge, plain = self._register.gauge, self._register.plain_gauge
         self._in_flight = gauge("in_flight", "Attempts running now.", "queue")
         self._consuming = gauge("consuming", "1 while the queue is consumed.", "queue")
-        self._up = self._plain_gauge("broker_up", "1 while connected to the broker.")
-        self._blocked = self._plain_gauge("broker_blocked", "1 while it takes no publishes.")
-        self._store_up = self._plain_gauge("store_up", "1 while the store takes entries.")
+        self._up = plain("broker_up", "1 while connected to the broker.")
+        self._blocked = plain("broker_blocked", "1 while it takes no publishes.")
+        self._store_up = plain("store_up", "1 while the store takes entries.")
         self._store_up.set(1)
-        self._reconnects = Counter(
-            "reconnects", "Connections after the first.", namespace=PREFIX, registry=self.registry
+        self._reconnects = self._register.plain_counter(
+            "reconnects", "Connections after the first."
         )
-        self._reloads = self._counter("config_reloads", "Reloads of the configuration.", "ok")
+        self._breakers = gauge("breaker_state", "Destinations by how they stand.", "state")
+        self._breaker_turns = self._register.counter(
+            "breaker_changes", "Breakers that opened or were closed.", "state"
+        )
+        self._reloads = self._register.counter(
+            "config_reloads", "Reloads of the configuration.", "ok"
+        )
         build = gauge("build_info", "1; the labels say what runs.", "version", "python")
         build(version, platform.python_version()).set(1)
-
-    def _counter(self, name: str, text: str, *labels: str) -> Series[Counter]:
-        return Series(Counter(name, text, labels, namespace=PREFIX, registry=self.registry))
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Series[Gauge]:
-        return Series(Gauge(name, text, labels, namespace=PREFIX, registry=self.registry))
-
-    def _plain_gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(name, text, namespace=PREFIX, registry=self.registry)
-
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Series[Histogram]:
-        return Series(
-            Histogram(
-                name, text, ["queue"], namespace=PREFIX, registry=self.registry, buckets=buckets
-            )
-        )

@@ -2,9 +2,11 @@
 
 from typing import Generic, TypeVar
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
 
 OTHER = "other"
+PREFIX = "webhook_runner"
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 
@@ -38,3 +40,30 @@ class Series(Generic[M]):
         if child is None:
             child = self._children[labels] = self._metric.labels(*labels)
         return child
+
+
+class Register:
+    """Makes metrics in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+
+    def counter(self, name: str, text: str, *labels: str) -> Series[Counter]:
+        return Series(Counter(name, text, labels, namespace=PREFIX, registry=self.registry))
+
+    def plain_counter(self, name: str, text: str) -> Counter:
+        return Counter(name, text, namespace=PREFIX, registry=self.registry)
+
+    def gauge(self, name: str, text: str, *labels: str) -> Series[Gauge]:
+        return Series(Gauge(name, text, labels, namespace=PREFIX, registry=self.registry))
+
+    def plain_gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, namespace=PREFIX, registry=self.registry)
+
+    def histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Series[Histogram]:
+        return Series(
+            Histogram(
+                name, text, ["queue"], namespace=PREFIX, registry=self.registry, buckets=buckets
+            )
+        )

@@ -43,14 +43,16 @@ ALONE_PAUSE = 1.0
 class Arrival:
     """How an envelope came: on which queue, and how often before without an outcome.
 
-    ``paused_until`` is when its destination takes requests again (epoch seconds, 0: now);
-    ``revoked`` that it is not to be carried out at all.
+    ``paused_until`` is when its destination takes requests again, as far as that is known (epoch
+    seconds, 0: now), and ``paused_by`` why it does not; ``revoked`` that it is not to be carried
+    out at all.
     """
 
     queue: str
     redeliveries: int = 0
     counted: bool = True
     paused_until: float = 0.0
+    paused_by: Why = Why.DESTINATION_PAUSED
     revoked: Revoked | None = None
 
 
@@ -72,6 +74,17 @@ def wait_turn(envelope: Envelope, now: float, others: int) -> Postpone:
     until = now + ALONE_TURN * others
     later = replace(_next(envelope), deaths=0, due_at=until)
     return Postpone(later, until, Why.SUSPECT)
+
+
+def send_away(envelope: Envelope, until: float, why: Why) -> Postpone:
+    """Have a task come back later, for the sake of its destination; it is charged with nothing.
+
+    It comes back at its expiry if that is earlier, to be ended in time.
+    """
+    expires = None if envelope.kind is Kind.ROLLBACK else envelope.task.expires
+    if expires is not None:
+        until = min(until, expires)
+    return Postpone(replace(_next(envelope), due_at=until), until, why)
 
 
 def _revoked(
@@ -133,8 +146,7 @@ def _too_early(envelope: Envelope, arrival: Arrival, now: float) -> Postpone | N
     if now < envelope.due_at:
         return Postpone(_next(envelope), envelope.due_at, Why.NOT_DUE)
     if now < arrival.paused_until:
-        until = arrival.paused_until
-        return Postpone(replace(_next(envelope), due_at=until), until, Why.DESTINATION_PAUSED)
+        return send_away(envelope, arrival.paused_until, arrival.paused_by)
     return None
 
 

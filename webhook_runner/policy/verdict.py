@@ -14,6 +14,8 @@ class Why(StrEnum):
     NOT_DUE = "not_due"
     SNOOZED = "snoozed"
     DESTINATION_PAUSED = "destination_paused"
+    BREAKER_OPEN = "breaker_open"
+    HOST_SATURATED = "host_saturated"
     SUSPECT = "suspect"
 
 

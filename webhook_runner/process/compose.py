@@ -26,6 +26,7 @@ from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.queues import Queues
 from webhook_runner.errors import ConfigError, StoreError
 from webhook_runner.observe.fanout import Fanout
+from webhook_runner.observe.gauges import LOOP_TASKS, SCHEDULED
 from webhook_runner.observe.log import LogObserver, configure
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.redact import Redaction, clean
@@ -81,17 +82,15 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     http = HttpDispatcher(settings.egress, client=settings.performance.http)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
 
-    metrics.watch(
-        "scheduled",
-        "Tasks that wait for their time, as of a moment ago.",
-        broker.scheduled,
-    )
+    metrics.watch(*SCHEDULED, broker.scheduled)
+    metrics.watch(*LOOP_TASKS, lambda: len(asyncio.all_tasks()))
     adopt = _adopter(redaction, extending, door, metrics)
     adopt(settings)
     armed, store, dispatcher = _armed(broker, store, extending)
     queues = Queues(
         settings, armed, store, dispatcher, observer, clock, dice(), task_id, http.configure
     )
+    metrics.watch_destinations(queues.destinations.counts)
     control = _control(settings, queues, broker, store, observer, clock)
     parts = Parts(
         armed, store, dispatcher, queues, control, door, observer, metrics, bell, loss, Notifier()

@@ -140,9 +140,11 @@ class FailingBroker:
         await self._inner.bury(envelope, summary)
         await self._points.reach("bury.after")
 
-    async def quarantine(self, delivery: Delivery, reason: str, explanation: str) -> None:
+    async def quarantine(
+        self, delivery: Delivery, reason: str, explanation: str, field: str = ""
+    ) -> None:
         await self._points.reach("quarantine.before")
-        await self._inner.quarantine(delivery, reason, explanation)
+        await self._inner.quarantine(delivery, reason, explanation, field)
         await self._points.reach("quarantine.after")
 
     async def ack(self, delivery: Delivery) -> bool:

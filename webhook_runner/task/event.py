@@ -154,6 +154,25 @@ class QueueChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerOpened:
+    """A destination is called no more until then (epoch seconds; None: until a person says so)."""
+
+    destination: str
+    reason: str
+    until: float | None
+    requests: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerClosed:
+    """It is called again; ``forced``: a person says so."""
+
+    destination: str
+    forced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerConnected:
     host: str
     version: str
@@ -262,6 +281,8 @@ Event = (
     | StoreFailed
     | StoreMended
     | QueueChanged
+    | BreakerOpened
+    | BreakerClosed
     | BrokerConnected
     | BrokerLost
     | BrokerBlocked

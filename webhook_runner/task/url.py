@@ -16,6 +16,9 @@ MAX_PORT = 65535
 # One task asks for its URL several times, and many tasks for the same one; at most about 16 MB.
 REMEMBERED = 1024
 
+NOWHERE = ("", 0)
+"""What stands for the destination of an address that is none."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Controls, white space and invisible characters: two parsers would read such a URL differently.
 _UNSEEN = re.compile(
@@ -24,6 +27,7 @@ _UNSEEN = re.compile(
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>.*))?", re.DOTALL)
+_DESTINATION = re.compile(r"[!-~]{1,255}:[1-9][0-9]{0,4}")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -112,6 +116,26 @@ def host_of(url: str) -> tuple[str, int]:
     """
     _check_characters(url, "url")
     origin, _ = _split(url.partition("#")[0], "url")
+    return origin.host, origin.port
+
+
+def destination_name(host: tuple[str, int]) -> str:
+    """Return a host and its port as people write them: ``example.com:443``, ``[::1]:80``."""
+    name, port = host
+    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+
+
+def destination_named(name: str) -> tuple[str, int]:
+    """Return the host and the port that such a name stands for.
+
+    Raises:
+        InvalidTaskError: it stands for none.
+
+    """
+    if not _DESTINATION.fullmatch(name):
+        text = 'write HOST:PORT, such as "example.com:443" or "[::1]:8080"'
+        raise InvalidTaskError("bad_destination", text, "destination")
+    origin = _origin("http", name, "destination")
     return origin.host, origin.port
 
 

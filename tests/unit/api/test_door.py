@@ -127,10 +127,10 @@ async def test_a_token_to_read_changes_nothing_and_sees_no_messages() -> None:
 
 
 async def test_each_token_has_a_rate_and_nobody_learns_of_it_by_guessing() -> None:
-    async with served(House(api={"tokens": TOKENS, "rate": 1.0})) as client:
+    async with served(House(api={"tokens": TOKENS, "rate": 0.01})) as client:
         answers = [await client.get("/v1/queues", headers=bearer(OPS)) for _ in range(2)]
         assert [each.status_code for each in answers] == [200, 429]
-        assert int(answers[1].headers["retry-after"]) == 1
+        assert 50 <= int(answers[1].headers["retry-after"]) <= 100
         assert answers[1].json()["status"] == 429
         assert (await client.get("/v1/queues", headers=bearer(VIEW))).status_code == 200
         guesses = [await client.get("/v1/queues", headers=bearer("guess")) for _ in range(3)]

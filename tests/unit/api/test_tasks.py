@@ -10,7 +10,7 @@ import pytest
 
 from tests.journey.world import World, at_work
 from tests.unit.api.serving import served_by, serving
-from webhook_runner.api import body
+from webhook_runner.api import body, connection
 from webhook_runner.api.server import ApiServer
 from webhook_runner.settings import QueueSettings
 from webhook_runner.task.event import TaskAccepted, TaskRefused
@@ -229,6 +229,34 @@ async def test_a_body_that_does_not_come_is_given_up(
     assert head == b"HTTP/1.1 408 Request Timeout\r\n"
     writer.close()
     await writer.wait_closed()
+
+
+@pytest.mark.parametrize("said", [b"", b"POST /v1/tasks HTT", b"GET /livez HTTP/1.1\r\n\r\nGET /"])
+async def test_who_does_not_get_round_to_asking_is_hung_up_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", scene.client.base_url.port)
+    writer.write(said.replace(b"\r\n\r\n", b"\r\nHost: localhost\r\n\r\n"))
+    answered = await asyncio.wait_for(reader.read(), 10)
+    assert answered.startswith(b"HTTP/1.1 200" if b"livez" in said else b"")
+    assert answered.count(b"HTTP/1.1") == said.count(b"livez")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_who_has_asked_is_not_hung_up_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"url": '
+        await asyncio.sleep(0.2)  # the time itself is the subject
+        yield b'"/x"}'
+
+    answer = await scene.client.post("/v1/tasks", content=slowly(), headers=JSON)
+    assert answer.status_code == 202
 
 
 async def test_bodies_in_hand_at_one_time_are_bounded(

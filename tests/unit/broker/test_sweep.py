@@ -1,10 +1,11 @@
 """What found no queue is looked at again until it has one."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
 
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, settle
 from webhook_runner.broker.amqp.channel import Arrival, Channel
 from webhook_runner.broker.amqp.hands import Hands
 from webhook_runner.broker.amqp.session import Session
@@ -21,7 +22,7 @@ class Unrouted:
         self.looks = 0
         self.released: list[int] = []
         self.declarer = self
-        clock = FakeClock()
+        self.clock = clock = FakeClock()
         topology = Topology("wr.v1", ("q",))
         settings = SimpleNamespace(wheel_memory_bytes=2**20)
         self.around = SimpleNamespace(topology=topology, clock=clock, settings=settings)
@@ -79,3 +80,23 @@ async def test_what_has_no_home_is_not_looked_at_again_while_nothing_changes() -
     await sweep_twice(unrouted)
     assert unrouted.looks == 1
     assert sorted(unrouted.released) == [0, 1]
+
+
+class Stepping(Unrouted):
+    """The same, and the wall clock is set while the first sweep asks about it."""
+
+    async def count(self, queue: str) -> int:
+        if not self.looks:
+            self.clock.step(3600)
+        return await super().count(queue)
+
+
+async def test_a_clock_that_is_set_in_the_middle_of_a_sweep_makes_another_one() -> None:
+    unrouted = Stepping(("stranger",))
+    session, hands = cast("Session", unrouted), cast("Hands", Spawner())
+    sweeper = Sweeper(session, WHEEL, hands, lambda _level, _position: False)
+    sweeping = asyncio.create_task(sweeper.run(settle))
+    await unrouted.clock.advance(2)
+    await settle()
+    assert unrouted.looks == 2
+    sweeping.cancel()

@@ -11,6 +11,7 @@ from tests.parts.receiver import Answer
 from tests.parts.steering_api import (
     SteeringApi,
     attempt,
+    destination,
     events,
     letter,
     lines,
@@ -195,6 +196,37 @@ def test_a_queue_is_paused_resumed_and_limited(run: Run, api: SteeringApi) -> No
     assert json.loads(api.requests[-1].body) == {"rate": None, "timeout": None}
     run("limits", "mail", "--url", api.url)
     assert api.asked()[-1] == ("GET", "queues/mail")
+
+
+def test_destinations_are_a_table_and_what_is_open_comes_first(run: Run, api: SteeringApi) -> None:
+    closed = destination("a.test:80", state="closed", until=None, failures=0)
+    api.on("GET", "destinations", page(closed, destination(forced=True)))
+    _, first, second = rows(run("destinations", "list", "--utc", "--url", api.url).stdout)
+    assert first == ["h.test:443", "open", *FIRST.split(), "24", "20", "3", "yes"]
+    assert second == ["a.test:80", "closed", "24", "0", "3"]
+    assert len(rows(run("destinations", "--url", api.url).stdout)) == 3
+    assert json.loads(run("destinations", "-o", "json", "--url", api.url).stdout)[1]["held"] == 3
+    run("destinations", "list", "--state", "open", "--url", api.url)
+    assert api.asked()[-1] == ("GET", "destinations?state=open&limit=1000")
+
+
+def test_a_destination_is_opened_and_closed(run: Run, api: SteeringApi) -> None:
+    for word, state in (("open", "open"), ("close", "closed")):
+        path = f"destinations/h.test%3A443/{word}"
+        api.on("POST", path, said(destination(state=state, until=None)))
+        shown = run("destinations", word, "h.test:443", "--url", api.url)
+        assert rows(shown.stdout)[1][:2] == ["h.test:443", state], shown.output
+        as_json = run("destinations", word, "h.test:443", "-o", "json", "--url", api.url)
+        assert json.loads(as_json.stdout)["state"] == state
+    run("destinations", "close", "h.test:443", "--keep", "--url", api.url)
+    assert api.asked()[-1] == ("POST", "destinations/h.test%3A443/close?keep=true")
+
+
+def test_a_name_that_is_no_destination_is_told(run: Run, api: SteeringApi) -> None:
+    api.on("POST", "destinations/h.test/open", refused(422, "write HOST:PORT"))
+    result = run("destinations", "open", "h.test", "--url", api.url)
+    assert result.exit_code == 2
+    assert "write HOST:PORT" in result.stderr
 
 
 def test_what_cannot_be_undone_needs_yes_where_nobody_can_be_asked(

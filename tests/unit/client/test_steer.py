@@ -11,6 +11,7 @@ from tests.parts.receiver import Answer
 from tests.parts.steering_api import (
     SteeringApi,
     attempt,
+    destination,
     events,
     page,
     queue,
@@ -23,6 +24,7 @@ from webhook_runner import errors
 from webhook_runner.client import (
     Cancelled,
     ConflictError,
+    DestinationInfo,
     InvalidRequestError,
     NoStoreError,
     NotAllowedError,
@@ -292,3 +294,26 @@ def test_events_that_cannot_be_had_any_more_are_an_error(api: SteeringApi, ask: 
     with pytest.raises(QueueNotFoundError):
         ask(api.url, lambda client: client.events(queue="mail", state="failed"))
     assert api.asked()[0] == ("GET", "events?queue=mail&state=failed")
+
+
+@both
+def test_destinations_are_told_page_by_page_opened_and_closed(
+    api: SteeringApi, ask: Asking
+) -> None:
+    first, second = destination("a:1"), destination("b:2", state="closed", until=None, held=0)
+    api.on("GET", "destinations", page(first, cursor="a:1"), page(second))
+    for word in ("open", "close"):
+        api.on("POST", f"destinations/a%3A1/{word}", said(first))
+    found = ask(api.url, lambda client: client.destinations(state="open"))
+    assert found == [
+        DestinationInfo("a:1", "open", AT, 24, 20, 3),
+        DestinationInfo("b:2", "closed", None, 24, 20, 0),
+    ]
+    assert ask(api.url, lambda client: client.open_destination("a:1")) == found[0]
+    assert ask(api.url, lambda client: client.close_destination("a:1", keep=True)) == found[0]
+    assert api.asked() == [
+        ("GET", "destinations?state=open&limit=1000"),
+        ("GET", "destinations?state=open&limit=1000&cursor=a%3A1"),
+        ("POST", "destinations/a%3A1/open"),
+        ("POST", "destinations/a%3A1/close?keep=true"),
+    ]

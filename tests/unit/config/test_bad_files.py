@@ -162,6 +162,18 @@ ROWS = [
         "t.ini:2: [queues.a] min_backoff_seconds: 9 is above max_backoff_seconds = 3; lower one or raise the other",
     ),
     (
+        "[breaker]\nopen_seconds = 30\nmax_open_seconds = 10",
+        "t.ini:2: [breaker] open_seconds: 30 is above max_open_seconds = 10; lower one or raise the other",
+    ),
+    (
+        "[breaker]\nfailure_ratio = 0",
+        "t.ini:2: [breaker] failure_ratio: 0: write a number above 0 and at most 1",
+    ),
+    (
+        Q + "per_host_concurrency = -1",
+        "t.ini:2: [queues.a] per_host_concurrency: -1: write a whole number from 0 to 10000",
+    ),
+    (
         Q + "timeout = 700",
         "t.ini:2: [queues.a] timeout: 700 is above max_timeout = 600; lower one or raise the other",
     ),

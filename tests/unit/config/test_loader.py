@@ -187,8 +187,10 @@ def test_an_empty_password_file_is_an_error(problems_of: Problems, tmp_path: Pat
 
 def test_what_is_odd_but_works_is_warned_about(load_text: Load, tmp_path: Path) -> None:
     (tmp_path / "ca").write_text("pem")
-    text = f'max_total = 5\n[broker]\nca_file = "{tmp_path}/ca"\n[queues.a]\nconcurrency = 6'
+    text = f'max_total = 5\n[broker]\nca_file = "{tmp_path}/ca"\n'
+    text += "[queues.a]\nconcurrency = 6\nper_host_concurrency = 7"
     assert [line.split(": ", 2)[2] for line in load_text(text).warnings] == [
+        "7 is above concurrency = 6, which limits it",
         "6 is above max_total = 5, which limits it",
         "not used: no server is amqps://",
     ]

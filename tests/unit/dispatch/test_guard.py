@@ -93,7 +93,10 @@ def test_the_names_of_metadata_services_are_refused_before_they_are_resolved(hos
         ("*.test", "a.test", "169.254.169.254", 80, "metadata"),
         ("169.254.169.254", "a.test", "169.254.169.254", 80, "-"),
         ("169.254.169.254/32", "a.test", "::ffff:169.254.169.254", 80, "-"),
+        ("169.254.169.254/31", "a.test", "169.254.169.254", 80, "metadata"),
         ("fd00:ec2::254/128", "a.test", "fd00:ec2::254", 80, "-"),
+        ("a.test:1", "a.test", "10.1.2.3", 1, "-"),
+        ("a.test:65535", "a.test", "10.1.2.3", 65535, "-"),
         ("a.test", "a.test", "169.254.169.254", 80, "-"),
     ],
 )
@@ -142,13 +145,22 @@ def test_a_refusal_names_target_reason_and_remedy() -> None:
     assert "127.0.0.1" in text
     assert "loopback" in text
     assert "egress.allow" in text
-    with pytest.raises(RefusedError, match=r"'8\.8\.0\.0/16' in egress\.deny"):
+    told = r"^a\.test:80 at 8\.8\.8\.8 is refused by '8\.8\.0\.0/16' in egress\.deny"
+    with pytest.raises(RefusedError, match=told):
         Guard("public", deny=["8.8.0.0/16"]).check("a.test", "8.8.8.8", 80)
+    with pytest.raises(RefusedError, match=r"^8\.8\.8\.8:80 is refused by"):
+        Guard("public", deny=["8.8.0.0/16"]).check("8.8.8.8", "8.8.8.8", 80)
+
+
+def test_the_zone_of_an_address_hides_nothing() -> None:
+    assert verdict(Guard("internal"), "fd00:ec2::254%eth0") == "metadata"
+    assert verdict(Guard("public"), "fe80::1%eth0") == "link_local"
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "empty"), ("  ", "empty"), ("10.0.0.1/8", '"10.0.0.0/8"'), ("10.0.0.0/33", "no network"),
+    [("", "empty"), ("  ", "empty"), ("10.1.2.3/16", '"10.1.0.0/16"'),
+     ("10.0.0.0/33", "no network"),
      ("a/b", "no network"), ("127.1", "no address"), ("2130706433", "no address"),
      ("0x7f.1", "no address"), ("10.0.0.256", "no address"), ("http://a.test", "write"),
      ("a b", "no address"), ("*", "no address"), ("*.", "no address"), ("*.*.test", "no address"),
@@ -164,7 +176,8 @@ def test_a_bad_entry_says_what_would_be_right(text: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("spelling", "host"),
     [("LOCALHOST", "localhost"), ("localhost.", "localhost"), ("[::1]", "::1"),
-     ("Exämple.ORG", "xn--exmple-cua.org"), ("1.2.3.4", "1.2.3.4")],
+     ("Exämple.ORG", "xn--exmple-cua.org"), ("1.2.3.4", "1.2.3.4"),
+     ("\uff45xample.org", "example.org"), ("bücher\u3002test", "xn--bcher-kva.test")],
 )  # fmt: skip
 def test_one_host_has_one_spelling(spelling: str, host: str) -> None:
     assert canonical_host(spelling) == host

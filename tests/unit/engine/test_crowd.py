@@ -6,7 +6,7 @@ import random
 import pytest
 
 from tests.fakes.clock import FakeClock, settle
-from webhook_runner.engine.limits import Crowd, Pauses
+from webhook_runner.engine.limits import Crowd
 
 
 class Guests:
@@ -123,20 +123,3 @@ async def test_a_crowd_may_grow() -> None:
     crowd.resize(2)
     await settle()
     assert guests.inside == ["a", "b"]
-
-
-def test_a_pause_ends_and_only_grows() -> None:
-    pauses = Pauses()
-    pauses.pause(("a", 80), 100.0)
-    pauses.pause(("a", 80), 50.0)
-    assert pauses.until(("a", 80), 10.0) == 100
-    assert pauses.until(("a", 81), 10.0) == 0
-    assert pauses.until(("a", 80), 100.0) == 0
-
-
-def test_pauses_take_bounded_memory() -> None:
-    pauses = Pauses(most=3)
-    for number in range(10):
-        pauses.pause((f"h{number}", 80), 100.0)
-
-    assert [pauses.until((f"h{number}", 80), 1.0) for number in range(10)] == [0] * 7 + [100] * 3

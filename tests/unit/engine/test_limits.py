@@ -1,4 +1,4 @@
-"""Slots, gate, crowd and pauses: who may go on, and that nobody is forgotten."""
+"""Slots and gate: who may go on, and that nobody is forgotten."""
 
 import asyncio
 import random
@@ -6,8 +6,11 @@ import random
 import pytest
 
 from tests.fakes.clock import FakeClock, settle
+from webhook_runner.engine.host_slots import Entry
 from webhook_runner.engine.limits import Gate, Slots
 from webhook_runner.settings import QueueSettings
+
+APP = ("app.test", 80)
 
 
 def spawn_takers(slots: Slots, number: int, order: list[int]) -> list[asyncio.Task[bool]]:
@@ -107,54 +110,58 @@ def gate(clock: FakeClock, **queue: object) -> Gate:
     return Gate(QueueSettings.model_validate(queue), clock)
 
 
+async def enters(door: Gate) -> bool:
+    return await door.enter(APP) is Entry.ENTERED
+
+
 async def test_the_gate_wants_a_slot_and_a_token() -> None:
     clock = FakeClock()
     door = gate(clock, concurrency=2, rate="1/s")
-    assert await door.enter()
-    entering = asyncio.create_task(door.enter())
+    assert await enters(door)
+    entering = asyncio.create_task(enters(door))
     await clock.advance(0.999)
     assert not entering.done()
     await clock.advance(0.001)
     assert await entering
-    waiting = asyncio.create_task(door.enter())
+    waiting = asyncio.create_task(enters(door))
     await clock.advance(10)
     assert not waiting.done()
-    door.leave()
+    door.leave(APP)
     assert await waiting
     assert door.used == 2
 
 
 async def test_a_token_that_was_not_used_is_given_back_with_the_slot() -> None:
     door = gate(FakeClock(), rate="1/s")
-    assert await door.enter()
+    assert await enters(door)
     assert door.wait() > 0
-    door.leave(unused=True)
+    door.leave(APP, unused=True)
     assert (door.wait(), door.used) == (0, 0)
 
 
 async def test_a_closed_gate_turns_away_who_waits_and_who_comes() -> None:
     clock = FakeClock()
     for_slot, for_token = gate(clock, concurrency=1), gate(clock, rate="6/m")
-    assert await for_slot.enter()
-    assert await for_token.enter()
-    waiting = [asyncio.create_task(door.enter()) for door in (for_slot, for_token)]
+    assert await enters(for_slot)
+    assert await enters(for_token)
+    waiting = [asyncio.create_task(enters(door)) for door in (for_slot, for_token)]
     await settle()
     for door in (for_slot, for_token):
         door.close()
     assert [await each for each in waiting] == [False, False]
-    assert not await for_slot.enter()
+    assert not await enters(for_slot)
     assert not for_slot.try_enter()
     assert for_slot.used == for_token.used == 1
 
-    for_slot.leave()
+    for_slot.leave(APP)
     for_slot.open()
-    assert await for_slot.enter()
+    assert await enters(for_slot)
 
 
 async def test_a_cancelled_wait_for_a_token_gives_the_slot_back() -> None:
     door = gate(FakeClock(), rate="6/m")
-    assert await door.enter()
-    waiting = asyncio.create_task(door.enter())
+    assert await enters(door)
+    waiting = asyncio.create_task(enters(door))
     await settle()
     assert door.used == 2
     waiting.cancel()
@@ -166,15 +173,15 @@ async def test_a_cancelled_wait_for_a_token_gives_the_slot_back() -> None:
 async def test_a_limit_lowered_while_somebody_waits_for_a_token_holds_for_that_one_too() -> None:
     clock = FakeClock()
     gate = Gate(QueueSettings(concurrency=2, rate=1.0), clock)
-    assert await gate.enter()
-    waiting = asyncio.create_task(gate.enter())
+    assert await gate.enter(APP) is Entry.ENTERED
+    waiting = asyncio.create_task(gate.enter(APP))
     await settle()
     gate.reconfigure(QueueSettings(concurrency=1, rate=1.0))
     await clock.advance(5)
     assert not waiting.done()
-    gate.leave()
+    gate.leave(APP)
     await clock.advance(5)
-    assert waiting.result()
+    assert waiting.result() is Entry.ENTERED
     assert gate.used == 1
 
 
@@ -187,10 +194,10 @@ async def test_a_gate_does_not_let_anybody_wait_long_for_a_token() -> None:
         dry.append(seconds)
 
     door.on_dry = note
-    assert await door.enter()
+    assert await enters(door)
     await door.warn_if_dry()
     assert dry == [600]
-    assert not await door.enter()
+    assert not await enters(door)
     assert not door.try_enter()
     assert door.used == 1
 
@@ -202,7 +209,7 @@ async def test_try_enter_takes_both_or_nothing() -> None:
     assert not door.try_enter()
     await clock.advance(5)
     assert not door.try_enter()
-    door.leave()
+    door.leave(None)
     assert door.try_enter()
     assert door.used == 1
 
@@ -210,8 +217,8 @@ async def test_try_enter_takes_both_or_nothing() -> None:
 async def test_a_reconfigured_gate_wakes_who_waits_for_a_token() -> None:
     clock = FakeClock()
     door = gate(clock, rate="2/m")
-    assert await door.enter()
-    waiting = asyncio.create_task(door.enter())
+    assert await enters(door)
+    waiting = asyncio.create_task(enters(door))
     await clock.advance(1)
     door.reconfigure(QueueSettings())
 
@@ -227,14 +234,14 @@ async def test_the_gate_never_lets_in_more_than_slots_and_tokens_allow(seed: int
     async def visit() -> None:
         nonlocal inside
         await clock.sleep(dice.random() * 5)
-        if not await door.enter():
+        if not await enters(door):
             return
         entered.append(clock.monotonic())
         inside += 1
         assert inside <= 3
         await clock.sleep(dice.random())
         inside -= 1
-        door.leave()
+        door.leave(APP)
 
     visitors = [asyncio.create_task(visit()) for _ in range(60)]
     await clock.advance(200)

@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from webhook_runner.task.event import (
     AttemptFinished,
     AttemptStarted,
+    BreakerClosed,
+    BreakerOpened,
     BrokerBlocked,
     BrokerConnected,
     BrokerLost,
@@ -95,6 +97,9 @@ ONE_OF_EACH: tuple[Event, ...] = (
     StoreFailed(TEXT, waits=True),
     StoreMended(3),
     QueueChanged("default", paused=True, limits=("concurrency: 5",)),
+    BreakerOpened("host.example:443", "failures", 1_700_000_050.0, 24, 20),
+    BreakerOpened("host.example:443", "request", None, 0, 0),
+    BreakerClosed("host.example:443", forced=True),
     BrokerConnected("host:5672", "3.10.8"),
     BrokerLost(TEXT, 1.5),
     BrokerBlocked("low on memory"),

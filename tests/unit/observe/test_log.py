@@ -10,6 +10,7 @@ import pytest
 from tests.unit.observe.events import CANARY, ENVELOPE, ONE_OF_EACH, ROLLBACK, SECRET, kinds
 from webhook_runner.observe.log import LIBRARIES, LogObserver, configure
 from webhook_runner.observe.redact import Redaction
+from webhook_runner.observe.seldom import EVERY_SECONDS, Seldom
 from webhook_runner.observe.sink import Sink
 from webhook_runner.settings import LogSettings
 from webhook_runner.task.event import (
@@ -104,6 +105,8 @@ def test_the_names_of_the_lines_are_stable() -> None:
         "store.failed",
         "store.mended",
         "queue.changed",
+        "breaker.opened",
+        "breaker.closed",
         "broker.connected",
         "broker.lost",
         "broker.blocked",
@@ -196,6 +199,25 @@ def test_what_the_libraries_warn_about_goes_the_same_way(name: str) -> None:
     )
     assert (wrong["level"], wrong["text"]) == ("error", "that went wrong")
     assert wrong["error"] == "ValueError: https://***@host/"
+
+
+def test_what_a_library_says_again_and_again_makes_one_line() -> None:
+    stream = io.StringIO()
+    configure(LogSettings(format="json"), stream)
+    for number in range(100):
+        logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+        logging.getLogger("uvicorn.error").warning("another %d", number)
+    texts = [json.loads(line)["text"] for line in stream.getvalue().splitlines()]
+    assert texts == ["Invalid HTTP request received.", "another 0"]
+
+
+def test_seldom_news_tell_how_many_were_left_out() -> None:
+    now = [0.0]
+    seldom = Seldom(lambda: now[0])
+    assert [seldom.suppressed("a") for _ in range(3)] == [0, None, None]
+    assert seldom.suppressed("b") == 0
+    now[0] = EVERY_SECONDS
+    assert [seldom.suppressed("a"), seldom.suppressed("a")] == [2, None]
 
 
 def test_a_library_with_a_broken_log_call_does_no_harm() -> None:

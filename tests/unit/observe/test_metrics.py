@@ -6,6 +6,8 @@ from webhook_runner.observe.metrics import MetricsObserver, outcome_class
 from webhook_runner.task.event import (
     AttemptFinished,
     AttemptStarted,
+    BreakerClosed,
+    BreakerOpened,
     BrokerConnected,
     BrokerLost,
     ConsumingChanged,
@@ -96,6 +98,16 @@ def test_labels_stay_bounded_whatever_senders_write(metrics: MetricsObserver) ->
 def test_numbers_kept_elsewhere_can_be_shown(metrics: MetricsObserver) -> None:
     metrics.watch("log_lines_lost", "Log lines that could not be written.", lambda: 7.0)
     assert read(metrics)["log_lines_lost",] == 7.0
+
+
+def test_destinations_are_counted_by_their_state(metrics: MetricsObserver) -> None:
+    metrics.watch_destinations(lambda: {"closed": 7, "open": 2})
+    metrics.notice(BreakerOpened("h:1", "failures", None, 20, 20))
+    metrics.notice(BreakerClosed("h:1"))
+    found = read(metrics)
+    assert (found["breaker_state", "closed"], found["breaker_state", "open"]) == (7, 2)
+    assert found["breaker_changes_total", "open"] == 1
+    assert found["breaker_changes_total", "closed"] == 1
 
 
 @pytest.mark.parametrize(

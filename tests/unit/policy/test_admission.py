@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.policy.samples import NOW, UNDO, envelope, queue, rollback_of, task
-from webhook_runner.policy.admission import Arrival, admit
+from webhook_runner.policy.admission import Arrival, admit, wait_turn
 from webhook_runner.policy.verdict import (
     Admission,
     Errand,
@@ -195,3 +195,15 @@ def test_a_task_that_is_not_due_is_not_kept_longer_for_a_pause() -> None:
 
     assert isinstance(found, Postpone)
     assert (found.why, found.until) == (Why.NOT_DUE, NOW + 10)
+
+
+@pytest.mark.parametrize(("others", "seconds"), [(1, 10), (2, 20), (5, 50)])
+def test_suspects_that_came_together_take_turns_and_are_charged_with_nothing(
+    others: int, seconds: float
+) -> None:
+    verdict = wait_turn(envelope(attempt=3, gen=5, deaths=4, alone=1), NOW, others)
+
+    assert (verdict.until, verdict.why) == (NOW + seconds, Why.SUSPECT)
+    following = verdict.next
+    assert (following.due_at, following.gen, following.attempt) == (NOW + seconds, 6, 3)
+    assert (following.deaths, following.alone) == (0, 1)

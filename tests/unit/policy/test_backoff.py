@@ -74,6 +74,7 @@ def test_a_schedule_is_followed_and_its_last_entry_repeats() -> None:
     assert delays == [5, 300, 1_800, 1_800, 1_800]
     assert fixed_schedule(1, schedule=(10,), jitter=0.1, u=0.5) == pytest.approx(10.5)
     assert fixed_schedule(1, schedule=(0,), jitter=0, u=0) == 0.1
+    assert fixed_schedule(1, schedule=(0.5,), jitter=0, u=0) == 0.5
 
 
 def test_the_standard_schedule_is_that_of_standard_webhooks() -> None:

@@ -159,3 +159,30 @@ def test_a_task_would_return_to_its_slot_when_the_clock_was_set_back() -> None:
     assert WHEEL.would_return(slot, NOW + 20.5, NOW)
     assert not WHEEL.would_return(slot, NOW + 20.5, NOW + 20)
     assert not WHEEL.would_return(slot, NOW + 21.5, NOW)
+
+
+def test_the_queues_of_the_wheel_stay_those_that_stand_in_brokers() -> None:
+    """Other widths or another ring would find tasks waiting where nobody looks."""
+    assert RING == WHEEL.ring == 64
+    assert [(each.number, each.width) for each in WHEEL.levels] == [
+        (0, 1),
+        (1, 32),
+        (2, 1_024),
+        (3, 32_768),
+        (4, 1_048_576),
+    ]
+
+
+def test_slots_open_a_quarter_early_and_stay_open_for_a_while() -> None:
+    assert [each.lead / each.width for each in WHEEL.levels] == [0.25] * 5
+    assert [each.grace for each in WHEEL.levels] == [16, 256, 1_200, 3_600, 3_600]
+
+
+def test_a_wheel_in_a_hurry_is_the_same_with_shorter_times() -> None:
+    fast = Wheel.scaled(0.5)
+    assert (fast.hold, fast.handed_hold, fast.margin) == (0.625, 5.0, 0.025)
+    assert (fast.ring, fast.reach) == (WHEEL.ring, WHEEL.reach)
+    for quick, plain in zip(fast.levels, WHEEL.levels, strict=True):
+        assert (quick.number, quick.width * 2) == (plain.number, plain.width)
+        assert (quick.lead * 2, quick.grace * 2) == (plain.lead, plain.grace)
+    assert (WHEEL.hold, WHEEL.handed_hold, WHEEL.margin) == (1.25, 10.0, 0.05)

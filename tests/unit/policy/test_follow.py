@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.unit.policy.samples import NOW, UNDO, answer, envelope, queue, rollback_of, task
+from tests.unit.policy.samples import NOW, UNDO, envelope, queue, rollback_of, task
 from webhook_runner.policy.follow import rollback, summary
 from webhook_runner.settings import QueueSettings
 from webhook_runner.task.codec import Rules, decode
@@ -151,16 +151,32 @@ def test_nothing_is_rolled_back_without_roll_back_or_twice() -> None:
     assert rollback(again, FAILURE, summary(again, FAILURE, None), queue(), NOW) is None
 
 
+@pytest.mark.parametrize("reason", ["cancelled", "expired", "retries_exhausted", "max_age"])
+@pytest.mark.parametrize("end", ["cancelled", "expired", "failed"])
+def test_a_task_is_rolled_back_for_the_ends_that_the_queue_names(reason: str, end: str) -> None:
+    is_that_end = (reason if reason in {"cancelled", "expired"} else "failed") == end
+    undone = undo(failure=Failure(reason, 1), settings=queue(rollback_on=(end,)))
+
+    assert (undone is not None) is is_that_end
+
+
 def response_in(outcome: Outcome | None) -> Any:
     return summary(envelope(), FAILURE, outcome)["last_response"]
 
 
 def test_the_last_response_is_told_with_few_headers() -> None:
-    outcome = answer(503, content_type="text/plain", retry_after="5", set_cookie="secret=1")
+    headers = {
+        "content-type": "text/plain",
+        "retry-after": "5",
+        "date": "Fri, 15 Jan 2027 08:00:00 GMT",
+        "location": "/elsewhere",
+        "webhook-runner-retry": "after=5",
+    }
+    outcome = Responded(503, headers | {"set-cookie": "secret=1"})
     told = response_in(dataclasses.replace(outcome, body="Grüße".encode()))
 
     assert told == {
-        "headers": {"content-type": "text/plain", "retry-after": "5"},
+        "headers": headers,
         "body": "Grüße",
         "truncated": False,
     }

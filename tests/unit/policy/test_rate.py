@@ -114,6 +114,32 @@ def test_a_clock_that_was_set_back_stops_nothing() -> None:
     assert bucket.take(11.0)
 
 
+def test_a_reading_less_than_a_second_old_is_the_latest_one() -> None:
+    bucket = TokenBucket(1.0, 1.0, 100.0)
+    assert bucket.take(100.0)
+    assert bucket.wait(99.5) == pytest.approx(1.0)
+    assert not bucket.take(100.9)
+    assert bucket.take(101.0)
+
+
+def test_a_clock_that_was_set_back_by_a_second_goes_on_from_there() -> None:
+    bucket = TokenBucket(1.0, 1.0, 100.0)
+    assert bucket.take(100.0)
+    assert bucket.wait(99.0) == pytest.approx(1.0)
+    assert bucket.take(100.0)
+
+
+def test_a_full_bucket_without_a_rate_does_not_wait() -> None:
+    bucket = TokenBucket(0.0, 1.0, 0.0)
+    assert bucket.wait(0.0) == 0
+
+
+def test_no_bucket_holds_less_than_one_task_nor_more_for_it() -> None:
+    bucket = TokenBucket(1.0, 5.0, 0.0)
+    bucket.reconfigure(1.0, 0.5, 0.0)
+    assert drain(bucket, 10.0) == 1
+
+
 @pytest.mark.parametrize(
     ("concurrency", "rate", "expected"),
     [

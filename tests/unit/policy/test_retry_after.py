@@ -1,6 +1,6 @@
 """How long the next attempt waits: spacing, Retry-After and its relatives."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
 
@@ -31,6 +31,7 @@ BAD_WAITS = ["", "soon", "-5", "-0.1", "NaN", "inf", "1e3", "0x10", "5 s", "1,5"
         (format_datetime(DATE, usegmt=True), 600.0),
         (DATE.strftime("%A, %d-%b-%y %H:%M:%S GMT"), 600.0),
         (DATE.strftime("%a %b %d %H:%M:%S %Y"), 600.0),
+        (format_datetime(DATE.astimezone(timezone(timedelta(hours=2)))), 600.0),
         ("1000000000", 86400.0), ("1500000000", 86400.0), ("9" * 400, 86400.0),
     ],
 )  # fmt: skip
@@ -82,6 +83,15 @@ def test_rate_headers_are_read_when_asked_for(name: str, text: str) -> None:
 
     assert delay_after(outcome, queue(rate_headers=True)) == 90
     assert delay_after(outcome) == 1
+
+
+@pytest.mark.parametrize("text", ["1000000000", str(int(NOW) - 1), "-5", "soon", "0"])
+def test_a_reset_that_is_past_or_nonsense_is_ignored(text: str) -> None:
+    assert delay_after(answer(429, x_ratelimit_reset=text), queue(rate_headers=True)) == 1
+
+
+def test_a_wait_of_less_than_a_second_is_a_wait() -> None:
+    assert destination_pause(answer(503, retry_after="0.5"), queue(), NOW) == 0.5
 
 
 def test_retry_after_goes_before_the_rate_headers() -> None:

@@ -45,3 +45,11 @@ def test_a_roll_back_has_a_limit_of_its_own(limit: int, expected: int | None) ->
     assert (
         retries_of(envelope, QueueSettings(retry_limit=2, rollback_retry_limit=limit)) == expected
     )
+
+
+def test_a_task_on_its_way_keeps_its_own_limit() -> None:
+    task = Task(id="a", queue="q", url="/u", source=b"", max_retries=1)
+    envelope = Envelope(task=task, first_at=0, due_at=0)
+
+    assert retries_of(envelope, QueueSettings(retry_limit=2)) == 1
+    assert retries_of(envelope, QueueSettings(retry_limit=0)) == 0

@@ -26,7 +26,7 @@ def test_a_dead_letter_tells_its_end() -> None:
 
 
 def test_an_invalid_message_tells_its_fault() -> None:
-    mark = mark_of_invalid(invalid_marks("q", "wrong_type", "url: must be a string"))
+    mark = mark_of_invalid(invalid_marks("q", "wrong_type", "url: must be a string", "url"))
     assert mark == Mark(
         queue="q", reason="wrong_type", explanation="url: must be a string", field="url"
     )

@@ -142,3 +142,53 @@ def test_hosts_are_allowed_by_name_by_domain_and_by_port(
     host: str, port: int, allowed: tuple[str, ...], right: bool
 ) -> None:
     assert is_allowed(host, port, allowed) is right
+
+
+def refused(url: str) -> InvalidTaskError:
+    with pytest.raises(InvalidTaskError) as caught:
+        absolute(url, "")
+    assert caught.value.field == "url"
+    return caught.value
+
+
+def test_a_url_may_be_as_long_as_the_limit_and_no_longer() -> None:
+    longest = "http://h/" + "a" * (MAX_URL_CHARS - len("http://h/"))
+    assert absolute(longest, "") == longest
+    assert refused(longest + "a").reason == "url_too_long"
+    grown = "http://h/" + "é" * ((MAX_URL_CHARS - len("http://h/")) // 6)
+    assert len(absolute(grown, "")) <= MAX_URL_CHARS
+    assert refused(grown + "é").reason == "url_too_long"
+
+
+def test_a_name_may_be_as_long_as_the_limit_and_no_longer() -> None:
+    longest = ".".join([*["a" * 62] * 4, "a"])
+    assert absolute(f"http://{longest}/", "") == f"http://{longest}/"
+    assert refused(f"http://{longest}a/").reason == "bad_host"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [("", "is empty"), (" ", "is empty"), ("http://a\u3002b/", "not the ASCII one"),
+     ("http://xn--a/", "has the label"), ("http://a!ä/", "has the label"),
+     ("http://a_ä/", "has the label"), ("http://-ä/", "has the label")],
+)  # fmt: skip
+def test_a_refusal_says_what_is_wrong_with_it(url: str, words: str) -> None:
+    assert words in str(refused(url))
+
+
+def test_dots_after_the_question_mark_are_no_way_up() -> None:
+    assert absolute("/a?x=/../y", "http://h") == "http://h/a?x=/../y"
+    assert refused("http://h/a/../b?x").reason == "bad_url"
+
+
+@pytest.mark.parametrize("url", ["http://h#@127.0.0.1/", "http://h/#x", "http://h?#/x@y"])
+def test_the_host_stands_before_query_and_fragment(url: str) -> None:
+    assert host_of(url) == ("h", 80)
+
+
+@pytest.mark.parametrize("url", [" http://h/", "http://h\t/", "/x", "http://h:0/"])
+def test_the_host_of_what_is_no_url_is_refused_by_its_field(url: str) -> None:
+    with pytest.raises(InvalidTaskError) as caught:
+        host_of(url)
+
+    assert caught.value.field == "url"

@@ -251,7 +251,7 @@ def _arrival(channel: Channel, message: DeliveredMessage) -> Arrival:
         content_encoding=properties.content_encoding or "",
         correlation_id=properties.correlation_id or "",
         message_id=properties.message_id or "",
-        timestamp=properties.timestamp.timestamp() if properties.timestamp else None,
+        timestamp=(properties.timestamp.timestamp() if properties.timestamp else 0) or None,
         persistent=properties.delivery_mode == _PERSISTENT,
         expiration=bool(properties.expiration),
     )

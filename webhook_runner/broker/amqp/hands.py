@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -104,8 +105,10 @@ class Hands:
 
     async def finish(self, seconds: float) -> None:
         """Wait for what is under way, for some seconds at most."""
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._tasks:
+                    await asyncio.wait(set(self._tasks))
 
     def cancel(self) -> None:
         self.drop_timers()

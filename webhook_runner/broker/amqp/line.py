@@ -27,14 +27,19 @@ from webhook_runner.settings import BrokerSettings
 CONNECT_TIMEOUT = 10.0
 _DELIVER = bytes((0, 60, 0, 60))
 _CONTENT_FIXED = 12  # class, weight and body size, before the property flags
+# AMQP 0-9-1 §4.2.6.1: bit 15 is the content type, and so on down to the cluster id.
+_TEXTS = frozenset({15, 14, 10, 9, 8, 7})
+_TABLE = 13
+_OCTETS = frozenset({12, 11})
+_TIME = 6
 
 
 class Reader:
     """Hands on what the broker sends, with undecodable properties of messages blanked out.
 
     A publisher's absurd timestamp or a broken string makes the codec fail, which would end the
-    connection, whereupon the broker would deliver the same message again, for ever. What came by
-    one of ``trusted`` exchanges was packed by us.
+    connection, whereupon the broker would deliver the same message again, for ever. Of a timestamp
+    only itself is lost. What came by one of ``trusted`` exchanges was packed by us.
     """
 
     def __init__(self, inner: asyncio.StreamReader, trusted: frozenset[bytes]) -> None:
@@ -72,12 +77,39 @@ def _exchange(deliver: bytes) -> bytes:
 
 
 def _decodable(head: bytes, found: bytes) -> bytes:
+    if _is_decodable(head + found):
+        return found
+    timeless = _timeless(found)
+    if _is_decodable(head + timeless):
+        return timeless
+    fixed = found[:_CONTENT_FIXED]
+    return fixed + bytes(len(found) - len(fixed) - 1) + found[-1:]
+
+
+def _is_decodable(frame: bytes) -> bool:
     try:
-        pamqp.frame.unmarshal(head + found)
+        pamqp.frame.unmarshal(frame)
     except (PAMQPException, ValueError, OverflowError, OSError):
-        fixed = found[:_CONTENT_FIXED]
-        return fixed + bytes(len(found) - len(fixed) - 1) + found[-1:]
-    return found
+        return False
+    return True
+
+
+def _timeless(found: bytes) -> bytes:
+    """Return a content header whose timestamp, if it has one, is 0."""
+    flags = int.from_bytes(found[_CONTENT_FIXED : _CONTENT_FIXED + 2])
+    at = _CONTENT_FIXED + 2
+    for bit in range(15, _TIME, -1):
+        if not flags >> bit & 1:
+            continue
+        if bit in _OCTETS:
+            at += 1
+        elif bit in _TEXTS:
+            at += 1 + found[at]
+        elif bit == _TABLE:
+            at += 4 + int.from_bytes(found[at : at + 4])
+    if not flags >> _TIME & 1:
+        return found
+    return found[:at] + bytes(8) + found[at + 8 :]
 
 
 class _Transport(TransportFactory):

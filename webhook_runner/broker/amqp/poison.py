@@ -61,7 +61,7 @@ class Poison:
         try:
             envelope = set_apart(delivery, self._clock.now())
         except InvalidTaskError as error:
-            marks = invalid_marks(delivery.queue, error.reason, str(error))
+            marks = invalid_marks(delivery.queue, error.reason, str(error), error.field)
             out = quarantined(delivery, marks, self._topology, self._clock.now())
             await self._session.publish(out)
         else:

@@ -79,8 +79,10 @@ class Sweeper:
     async def run(self, discover: Callable[[], Awaitable[None]]) -> None:
         """Sweep now, every 30 s, and when the wall clock has been set. Raises LostError."""
         while True:
+            # Read before: the clock may be set in the middle of a sweep too.
+            offset = self._offset()
             await self._everything()
-            await self._until_next()
+            await self._until_next(offset)
             await discover()
 
     async def sweep(self, level: int, position: int) -> None:
@@ -196,15 +198,17 @@ class Sweeper:
             self._channel = await self._session.channel("the sweeps")
         return self._channel
 
-    async def _until_next(self) -> None:
+    async def _until_next(self, offset: float) -> None:
         """Sleep until the next sweep is due, or the wall clock has stepped."""
-        offset = self._clock.now() - self._clock.monotonic()
         end = self._clock.monotonic() + EVERY_SECONDS
         while self._clock.monotonic() < end:
-            await self._clock.sleep(min(1.0, EVERY_SECONDS))
-            if abs(self._clock.now() - self._clock.monotonic() - offset) > CLOCK_STEP_SECONDS:
+            if abs(self._offset() - offset) > CLOCK_STEP_SECONDS:
                 self._trusted.clear()
                 return
+            await self._clock.sleep(min(1.0, EVERY_SECONDS))
+
+    def _offset(self) -> float:
+        return self._clock.now() - self._clock.monotonic()
 
     def _nearest(self, level: int, position: int) -> Slot:
         """Find the slot of the coming lap that uses this queue."""

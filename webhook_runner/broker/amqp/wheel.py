@@ -49,11 +49,12 @@ class WheelDriver:
         self._turning = asyncio.Lock()
         self._wake = asyncio.Event()
         self._closed = False
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Turn until cancelled. Raises LostError and TopologyError."""
+        """Turn until cancelled or closed. Raises LostError and TopologyError."""
         await self._discover()
-        sweeping = asyncio.create_task(self._sweeper.run(self._discover))
+        self._sweeping = sweeping = asyncio.create_task(self._sweeper.run(self._discover))
         try:
             while not self._closed:
                 await self._turn()
@@ -62,7 +63,8 @@ class WheelDriver:
                 await self._sleep()
         finally:
             sweeping.cancel()
-            self._hands.cancel()
+            if not self._closed:  # else what moves on is waited for: half a move is two copies
+                self._hands.cancel()
 
     def scheduled(self) -> int:
         return sum(self._sweeper.waiting.values())
@@ -90,12 +92,18 @@ class WheelDriver:
         """Close every slot and give back all that waits. Raises LostError."""
         self._closed = True
         self._hands.drop_timers()
-        async with self._turning:
-            for slot in list(self._open.values()):
-                await self._shut(slot, whole=True)
-        await self._hands.finish(FLUSH_SECONDS)
-        for channel in (*self._channels.values(), *self._sweeper.channels()):
-            await channel.flush()
+        try:
+            if self._sweeping is not None:
+                self._sweeping.cancel()
+                await asyncio.wait((self._sweeping,), timeout=FLUSH_SECONDS)
+            async with self._turning:
+                for slot in list(self._open.values()):
+                    await self._shut(slot, whole=True)
+            await self._hands.finish(FLUSH_SECONDS)
+            for channel in (*self._channels.values(), *self._sweeper.channels()):
+                await channel.flush()
+        finally:
+            self._hands.cancel()
 
     async def _discover(self) -> None:
         """Find the levels that anybody has declared."""
