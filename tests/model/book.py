@@ -186,8 +186,10 @@ class Book:
     def _wrong_end(self, page: Page, line: Line, how: str, reason: str, now: float) -> str:
         if line.told == BURIED and how in {"failed", "expired"}:
             return ""
-        if line.ended:
-            return "" if how == line.told == "cancelled" else f"it had {line.told}"
+        if line.ended:  # the files may say so before the daemon does
+            is_first = len(page.undone if line is page.undo else page.told) == 1
+            is_same = how == line.told and (is_first or how == "cancelled")
+            return "" if is_same else f"it had {line.told}"
         if how == "cancelled":
             return "" if page.called_off and line.told != "succeeded" else "nobody asked for it"
         if how == "expired" and line.told != how:

@@ -65,7 +65,7 @@ def _of_undo(page: Page) -> list[str]:
 
 
 def _loosely(page: Page) -> list[str]:
-    wrong = [] if page.told else [f"{page.number} has not ended"]
+    wrong = [] if page.told or page.line.told else [f"{page.number} has not ended"]
     if page.owes_undo and not page.undone:
         wrong.append(f"{page.number} was not rolled back")
     return wrong

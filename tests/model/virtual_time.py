@@ -64,13 +64,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def kill_all(self) -> None:
         """End every task now, whatever it waits for, and forget every timer."""
-        for timer in self._scheduled:  # type: ignore[attr-defined]
-            timer.cancel()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what dies has awaited nothing any more
             for _ in range(100):
+                for timer in self._scheduled:  # type: ignore[attr-defined]
+                    timer.cancel()
                 tasks = asyncio.all_tasks(self)
-                if not tasks:
+                if not (tasks or self._ready):  # type: ignore[attr-defined]
                     return
                 for task in tasks:
                     task.cancel()
