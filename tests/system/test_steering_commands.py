@@ -161,19 +161,9 @@ def test_who_may_only_look_changes_nothing(asked: Asked) -> None:
 
 def test_what_happens_is_followed(asked: Asked) -> None:
     # Who runs the tests in the background may ignore the signal, and that is inherited.
+    command = ("env", "--default-signal=INT", *COMMAND, "tail", "--output", "json")
     tail = subprocess.Popen(
-        [
-            "env",
-            "--default-signal=INT",
-            *COMMAND,
-            "tail",
-            "--output",
-            "json",
-            "--url",
-            asked.site.api,
-            "--token",
-            TOKEN,
-        ],
+        [*command, "--url", asked.site.api, "--token", TOKEN],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

@@ -25,6 +25,7 @@ from webhook_runner.errors import BrokerUnavailableError
 from webhook_runner.settings import BrokerSettings
 
 CONNECT_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 5.0
 _DELIVER = bytes((0, 60, 0, 60))
 _CONTENT_FIXED = 12  # class, weight and body size, before the property flags
 # AMQP 0-9-1 §4.2.6.1: bit 15 is the content type, and so on down to the cluster id.
@@ -190,6 +191,19 @@ def _tls(settings: BrokerSettings) -> ssl.SSLContext:
     return context
 
 
+async def _open(raw: _Connection) -> None:
+    """Connect in a task of its own: the library may answer a cancellation with its own error."""
+    connecting = asyncio.ensure_future(raw.connect())
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await asyncio.shield(connecting)
+    except BaseException:
+        connecting.cancel()
+        ended = asyncio.gather(connecting, raw.close(), return_exceptions=True)
+        await asyncio.wait((ended,), timeout=CLOSE_TIMEOUT)
+        raise
+
+
 class Line:
     """An open connection."""
 
@@ -213,8 +227,7 @@ class Line:
         )
         raw.on_blocked, raw.on_unblocked = on_blocked, on_unblocked
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await raw.connect()
+            await _open(raw)
         except TimeoutError as error:
             raise BrokerUnavailableError(
                 f"{where.text}: no answer within {CONNECT_TIMEOUT:g} s"
