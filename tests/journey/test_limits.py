@@ -66,6 +66,39 @@ async def test_all_queues_together_keep_to_max_total(start: StartWorld) -> None:
     assert world.is_idle()
 
 
+@pytest.mark.parametrize("limits", [{}, {"per_host_concurrency": 8}])
+async def test_those_that_waited_for_the_broker_behind_the_gate_keep_to_the_rate(
+    start: StartWorld, limits: dict[str, int]
+) -> None:
+    world = await start(rate=10.0, concurrency=20, **limits)
+    world.broker.block(blocked=True)
+    for number in range(40):
+        world.send({"url": "/x", "id": f"t{number}"})
+    await world.at(60)
+    assert world.dispatcher.sent == []
+    world.broker.block(blocked=False)
+    await world.at(61)
+    assert len(world.dispatcher.sent) == 10 + default_bucket(10.0)
+    await world.at(64)
+    assert len(world.dispatcher.sent) == 40
+    assert world.is_idle()
+
+
+async def test_fewer_at_once_holds_for_those_that_wait_for_the_broker_too(
+    start: StartWorld,
+) -> None:
+    world = await start(concurrency=10)
+    world.broker.block(blocked=True)
+    world.dispatcher.will(*(Hang() for _ in range(10)))
+    for number in range(10):
+        world.send({"url": "/x", "id": f"t{number}"})
+    await world.at(1)
+    await world.consumer.reconfigure(QueueSettings(concurrency=3), world.settings.base_url)
+    world.broker.block(blocked=False)
+    await world.at(2)
+    assert world.dispatcher.running == 3
+
+
 @pytest.mark.parametrize(("rate", "per_second"), [("10/s", 10.0), ("30/m", 0.5), ("50/s", 50.0)])
 async def test_the_rate_is_never_exceeded_in_any_window_and_is_reached(
     start: StartWorld, rate: str, per_second: float

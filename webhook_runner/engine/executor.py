@@ -138,15 +138,11 @@ class Executor:
             admission = await self._turn(envelope)
         if not isinstance(admission, Proceed):
             return envelope, admission
-        entry = await passage.enter(alone=envelope.alone > 0)
+        entry = await passage.enter(self._ready, alone=envelope.alone > 0)
         if entry is Entry.SATURATED:
             back = passage.lane.gate.back_at(passage.host)
             return envelope, send_away(envelope, back, Why.HOST_SATURATED)
-        if entry is Entry.CLOSED:
-            return envelope, Release()
-        await self._broker.writable()
-        await self._store.usable()
-        if self._broker.is_lost(delivery) or not passage.lane.gate.is_open:
+        if entry is Entry.CLOSED or self._broker.is_lost(delivery) or not passage.lane.gate.is_open:
             return envelope, Release()
         # Time has passed at the gate: the task may have expired, its destination be paused.
         admission = self._admit(delivery, envelope, passage)
@@ -170,6 +166,10 @@ class Executor:
             return await self._attempt(run, envelope, passage.lane, trial)
         finally:
             self._destinations.leave(trial)
+
+    async def _ready(self) -> None:
+        await self._broker.writable()
+        await self._store.usable()
 
     async def _due(self, delivery: Delivery, envelope: Envelope, passage: Passage) -> Admission:
         """Hold a delivery that is due soon until it is; one from the wheel a little longer.

@@ -74,6 +74,7 @@ class Gate:
 
     def __init__(self, queue: QueueSettings, clock: Clock) -> None:
         self._clock = clock
+        self.monotonic = clock.monotonic
         self.on_dry: Callable[[float], Awaitable[None]] = _carry_on
         self._tokens = TokenBucket(queue.rate, _size(queue), clock.monotonic())
         self._slots = HostSlots(queue, lambda: self.wait() > 0)
@@ -90,7 +91,7 @@ class Gate:
 
     def wait(self) -> float:
         """Seconds until a token is there."""
-        return self._tokens.wait(self._clock.monotonic())
+        return self._tokens.wait(self.monotonic())
 
     def try_enter(self) -> bool:
         """Take a slot and a token if both are there now, for a destination that is not known yet.
@@ -99,7 +100,7 @@ class Gate:
         """
         if self._is_closed or not self._slots.try_reserve():
             return False
-        now = self._clock.monotonic()
+        now = self.monotonic()
         if self._tokens.take(now):
             return True
         self._slots.give_up()
@@ -107,7 +108,7 @@ class Gate:
 
     def claim(self, host: Host) -> bool:
         """Tell whom what was taken is for. False: it has its share, and all is given back."""
-        if self._slots.claim(host, self._clock.monotonic()):
+        if self._slots.claim(host, self.monotonic()):
             return True
         self._tokens.give_back()
         return False
@@ -120,7 +121,7 @@ class Gate:
         ``warn_if_dry`` before anything else.
         """
         while not self._is_closed:
-            now = self._clock.monotonic()
+            now = self.monotonic()
             if not self._slots.try_take(host, now):
                 entry = await self._slots.take(host, now)
                 if entry is not Entry.ENTERED:
@@ -136,10 +137,14 @@ class Gate:
             self._slots.give_back(host)
         return Entry.CLOSED
 
+    def renew(self, host: Host) -> bool:
+        """Take another token for one that has a slot, if it may keep that and a token is there."""
+        return not self._slots.is_over(host) and self._tokens.take(self.monotonic())
+
     async def _token(self, host: Host) -> bool:
         """Wait for a token, having a slot, which is gone with False."""
         try:
-            while not self._tokens.take(self._clock.monotonic()):
+            while not self._tokens.take(self.monotonic()):
                 if self.wait() > DRY or not await self._sleep(self.wait()):
                     self._slots.give_back(host)
                     return False
@@ -150,11 +155,11 @@ class Gate:
 
     def note(self, host: Host) -> None:
         """Know of a destination for which there is work."""
-        self._slots.note(host, self._clock.monotonic())
+        self._slots.note(host, self.monotonic())
 
     def back_at(self, host: Host) -> float:
         """Return when one that is saturated comes back (epoch seconds)."""
-        now = self._clock.monotonic()
+        now = self.monotonic()
         return self._clock.now() - now + self._slots.back_at(host, now)
 
     async def warn_if_dry(self) -> None:
@@ -173,7 +178,7 @@ class Gate:
 
     def reconfigure(self, queue: QueueSettings) -> None:
         self._slots.reconfigure(queue)
-        self._tokens.reconfigure(queue.rate, _size(queue), self._clock.monotonic())
+        self._tokens.reconfigure(queue.rate, _size(queue), self.monotonic())
         self._wake_sleepers()
 
     def hold(self) -> None:
