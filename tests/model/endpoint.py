@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.model.book import Book
 from tests.model.virtual_time import LoopClock, VirtualLoop
+from webhook_runner.engine.passage import FRESH
 from webhook_runner.policy.rate import default_bucket
 from webhook_runner.settings import QueueSettings
 from webhook_runner.task.model import Envelope
@@ -55,20 +55,17 @@ class Limits:
         self.rate, self.bucket = fresh.rate, fresh.bucket_size
         self.starts.clear()
 
-    def exceeded(self, running: int, now: float, *, calm: bool) -> str:
-        """Note a start, the ``running`` th at once; return which limit it exceeds.
-
-        The rate is that of the tokens: with ``calm``, nobody who has one waits for anything else.
-        """
+    def exceeded(self, running: int, now: float) -> str:
+        """Note a start, the ``running`` th at once; return which limit it exceeds."""
         self.starts.append(now)
         most = max(self.concurrency, self.before) if now == self.since else self.concurrency
         if running > most:
             return f"{running} at once, of {most}"
-        if self.rate == float("inf") or not calm:
+        if self.rate == float("inf"):
             return ""
         size = self.bucket or default_bucket(self.rate)
         for count, start in enumerate(reversed(self.starts), 1):
-            if count > size + self.rate * (now - start) + ROUNDING:
+            if count > size + self.rate * (now - start + FRESH) + ROUNDING:
                 return f"{count} in {now - start} s, of {self.rate}/s"
         return ""
 
@@ -83,7 +80,6 @@ class Endpoint:
         scripts: dict[tuple[str, int], deque[Step]],
         limits: dict[str, Limits],
         most: int,
-        is_calm: Callable[[], bool],
     ) -> None:
         self._loop = loop
         self._clock = LoopClock(loop)
@@ -91,7 +87,6 @@ class Endpoint:
         self._scripts = scripts
         self._limits = limits
         self._most = most
-        self.is_calm = is_calm
         self._running: defaultdict[str, int] = defaultdict(int)
         self.calls: list[Call] = []
         self.open = True
@@ -122,7 +117,7 @@ class Endpoint:
         return
 
     def _judge(self, queue: str, now: float) -> None:
-        wrong = self._limits[queue].exceeded(self._running[queue], now, calm=self.is_calm())
+        wrong = self._limits[queue].exceeded(self._running[queue], now)
         if not wrong and len(self.calls) > self._most:
             wrong = f"{len(self.calls)} at once in all, of {self._most}"
         if wrong:

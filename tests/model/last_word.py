@@ -50,10 +50,10 @@ def _of_page(scene: People, page: Page, seen: Seen) -> list[str]:
         wrong.append(f"{name} has {line.told}, and {seen.dead[name]} dead letters")
     if seen.dead[name] > 1 + scene.book.deaths:
         wrong.append(f"{name} has {seen.dead[name]} dead letters")
-    return wrong + _of_undo(page)
+    return wrong + _of_undo(page, scene.book.deaths)
 
 
-def _of_undo(page: Page) -> list[str]:
+def _of_undo(page: Page, deaths: int) -> list[str]:
     name = ("undo", page.number)
     if page.owes_undo and not page.undone:
         return [f"{name} was never made"]
@@ -61,7 +61,7 @@ def _of_undo(page: Page) -> list[str]:
         return []
     if page.undone and not page.owes_undo:
         return [f"{name} was made for nothing"]
-    return [f"{name} was made {page.undone}"] if len(page.undone) > 1 else []
+    return [f"{name} was made {page.undone}"] if len(page.undone) > 1 + deaths else []
 
 
 def _loosely(page: Page) -> list[str]:

@@ -55,9 +55,7 @@ class Scene:
 
     def _begin(self, before: Estate | None) -> None:
         most = self.plan.max_total
-        self.endpoint = Endpoint(
-            self.loop, self.book, self.scripts, self.limits, most, self.is_calm
-        )
+        self.endpoint = Endpoint(self.loop, self.book, self.scripts, self.limits, most)
         self.told = Told(self.book, self.clock)
         plan = replace(self.plan, queues=dict(self.queues))
         self.life = Life(self.loop, plan, self.endpoint, self.told, self._ids, before)
