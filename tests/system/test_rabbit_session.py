@@ -9,8 +9,10 @@ import pytest
 
 from tests.parts import publisher
 from tests.parts.node import RabbitNode
+from tests.parts.proxy import FaultProxy, Side
 from tests.parts.running_broker import until
 from tests.parts.running_rabbit import quick, running, start
+from tests.parts.scene import eventually
 from tests.parts.tls import Tls
 from webhook_runner.broker import apart
 from webhook_runner.broker.amqp.topology import definitions
@@ -144,6 +146,32 @@ async def test_a_message_that_ends_every_delivery_is_tried_alone_as_the_same_tas
         assert last.headers["wr-id"] == "their-id"
         assert last.headers["wr-alone"] == 1
         assert last.body == body
+
+
+async def test_what_is_published_again_without_a_confirm_says_that_it_may_be_a_duplicate(
+    vhost_url: str, node: RabbitNode
+) -> None:
+    with FaultProxy("127.0.0.1", node.port) as proxy:
+        async with running(proxy.url_for(vhost_url)) as at_work:
+            recorder = await at_work.consuming("q")
+            proxy.hold(Side.CLIENT)
+            sending = asyncio.ensure_future(at_work.broker.enqueue(at_work.envelope("t1", "q")))
+            parking = asyncio.ensure_future(
+                at_work.broker.park(at_work.envelope("t2", "q", wait=1.0))
+            )
+            vhost = vhost_url.rsplit("/", 1)[1]
+            await asyncio.to_thread(
+                eventually, lambda: sum(map(sum, node.queue_depths(vhost).values())) == 2
+            )
+            proxy.cut()
+            proxy.pass_through()
+            await asyncio.gather(sending, parking)
+            await recorder.until(4)
+            marked = [
+                (each.id, each.delivery.message.headers.get("wr-doubtful"))
+                for each in recorder.taken
+            ]
+            assert sorted(marked, key=str) == [("t1", 1), ("t1", None), ("t2", 1), ("t2", None)]
 
 
 async def test_a_queue_that_is_deleted_is_told_and_consumed_again(

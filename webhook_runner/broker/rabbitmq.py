@@ -102,18 +102,18 @@ class RabbitBroker:
         await self._apply(queue)
 
     async def enqueue(self, envelope: Envelope) -> None:
-        out = task_message(envelope, self._topology.work, envelope.task.queue)
-        await self._keeper.publish(lambda: out)
+        place = self._topology.work, envelope.task.queue
+        await self._keeper.publish(lambda again: task_message(envelope, *place, again=again))
 
     async def park(self, envelope: Envelope) -> None:
         slot = await self._prepared(envelope)
 
-        def make() -> Outgoing:
+        def make(again: bool) -> Outgoing:  # noqa: FBT001 - as the keeper calls it
             # A slot that does not confirm, as after the loss of its disk, is not asked for ever.
             nonlocal slot
             slot = self._slot(envelope)
             key = slot_key(slot.level, slot.position)
-            return task_message(envelope, self._topology.wait, key)
+            return task_message(envelope, self._topology.wait, key, again=again)
 
         await self._keeper.publish(make)
         if self._parts is not None and self._board.is_recalled:
@@ -126,7 +126,7 @@ class RabbitBroker:
     async def bury(self, envelope: Envelope, summary: bytes) -> None:
         died_at = self._around.clock.now()
         out = dead_letter(envelope, summary, self._topology, died_at)
-        await self._keeper.publish(lambda: out)
+        await self._keeper.publish(lambda _: out)
 
     async def quarantine(
         self, delivery: Delivery, reason: str, explanation: str, field: str = ""
@@ -135,7 +135,7 @@ class RabbitBroker:
         async with self._turn_of(delivery.message.message_id):
             marks = invalid_marks(delivery.queue, reason, explanation, field)
             out = quarantined(delivery, marks, self._topology, self._around.clock.now())
-            await self._keeper.publish(lambda: out)
+            await self._keeper.publish(lambda _: out)
 
     def _turn_of(self, message_id: str) -> AbstractAsyncContextManager[None]:
         """Let messages of one id go one after the other; all others go at once."""

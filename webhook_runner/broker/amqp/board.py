@@ -97,7 +97,7 @@ class RabbitBoard:
         return Mark(self._name, self._number)
 
     async def _publish(self, out: Outgoing) -> None:
-        await self._keeper.publish(lambda: out)
+        await self._keeper.publish(lambda _: out)
 
     async def _say(self, out: Outgoing) -> None:
         """Publish until it is confirmed. Raises ReturnedError when nobody listens."""

@@ -74,15 +74,20 @@ class SessionKeeper:
             if not session.lost.done():
                 return
 
-    async def publish(self, make: Callable[[], Outgoing]) -> None:
-        """Publish what is made for each try, on one session after the other, until confirmed."""
+    async def publish(self, make: Callable[[bool], Outgoing]) -> None:
+        """Publish what is made for each try, on one session after the other, until confirmed.
+
+        ``make`` is told whether an earlier try may have come through.
+        """
+        again = False
         while True:
             session = await self.connected()
             try:
-                return await session.publish(make())
+                return await session.publish(make(again))
             except LostError as error:
                 # On a live connection nothing is repeated, so this one has to end.
                 session.fail(str(error))
+                again = True
 
     async def _open(self, prepare: Serve) -> Session:
         while True:

@@ -69,9 +69,14 @@ def delivery_of(arrival: Arrival, queue: str, *, ours: bool) -> Delivery:
     )
 
 
-def task_message(envelope: Envelope, exchange: str, key: str) -> Outgoing:
-    """Build the message of a task: its own bytes, its progress in headers."""
+def task_message(envelope: Envelope, exchange: str, key: str, *, again: bool = False) -> Outgoing:
+    """Build the message of a task: its own bytes, its progress in headers.
+
+    ``again``: it may have been published before without a confirm.
+    """
     headers: dict[str, object] = dict(progress_headers(envelope))
+    if again:
+        headers[DOUBTFUL] = 1
     if envelope.traceparent:
         headers[_TRACE] = envelope.traceparent
     return Outgoing(
