@@ -251,3 +251,14 @@ def test_k5_killed_before_the_ack_of_a_task_just_given_its_id_it_may_come_under_
     assert set(attempts(case.requests())) == {1}
     assert all(len(each) <= 2 for each in by_id(case.requests()).values())
     assert 1 <= len(by_id(case.requests())) <= 2
+
+
+@pytest.mark.parametrize(("point", "most"), [("quarantine.before", 1), ("quarantine.after", 2)])
+def test_killed_while_it_sets_an_invalid_message_aside_it_is_kept_and_never_sent(
+    amqp_case: Case, point: str, most: int
+) -> None:
+    case = amqp_case
+    crash_at(case, f"{point}:1:kill", countdown="soon")
+    aside = [each for each in case.stage.invalid(case.queue) if case.path.encode() in each.body]
+    assert 1 <= len(aside) <= most
+    assert case.requests() == []
