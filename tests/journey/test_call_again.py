@@ -11,6 +11,7 @@ from webhook_runner.engine.task_control import CancelState
 from webhook_runner.errors import ConflictError, NoStoreError, UnknownTaskError
 from webhook_runner.task.event import TaskDropped
 from webhook_runner.task.outcome import Responded
+from webhook_runner.task.record import TaskQuery
 from webhook_runner.task.state import TaskState
 
 MEMORY = "sqlite::memory:"
@@ -146,6 +147,23 @@ async def test_what_was_cancelled_can_be_run_again_and_cancelled_again(start: St
     await world.at(61)
     assert world.is_idle()
     assert len(world.dispatcher.sent) == 1
+
+
+async def test_a_message_with_the_id_of_a_task_just_run_again_is_a_run_of_its_own(
+    start: StartWorld,
+) -> None:
+    world = await start(store=MEMORY, company=True)
+    await accept(world, countdown=60)
+    await world.at(1)
+    await world.control.tasks.cancel("t")
+    again = await world.control.tasks.replay("t")
+    world.send({"id": "t", "url": "/y"}, timestamp=int(world.clock.now()) + 1)
+    await world.settle()
+    page = await world.store.tasks(TaskQuery())
+    states = [TaskState.CANCELLED, TaskState.SUCCEEDED, TaskState.SUCCEEDED]
+    assert sorted(task.state for task in page.tasks) == states
+    assert max(task.run for task in page.tasks) > again.run
+    assert sorted(world.dispatcher.urls) == ["http://app.test/x", "http://app.test/y"]
 
 
 async def test_what_has_not_ended_is_not_run_again(start: StartWorld) -> None:

@@ -4,8 +4,9 @@ import re
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from tests.model.page import Page
 from tests.model.reference import FINAL, Chance, Line
 from webhook_runner.settings import QueueSettings
 from webhook_runner.task.model import Envelope, Kind
@@ -15,46 +16,6 @@ from webhook_runner.task.request import Request
 NAME = re.compile(r"http://(?P<host>[\w.]+)/(?P<kind>task|undo)/(?P<number>\d+)")
 BURIED = "buried"
 """The end of what lies among the dead letters, before anybody has told it."""
-
-
-@dataclass
-class Page:
-    """What was published under one number, and what became of it.
-
-    Attributes:
-        births: how often it was taken in, for each of which it must end once.
-        may_be_invalid: it may be refused for what it claims against duplicates.
-        unanswered: how many replays nobody has answered: the store may not know of those runs.
-
-    """
-
-    number: int
-    id: str
-    source: bytes
-    payload: bytes
-    queue: str
-    line: Line
-    undo: Line
-    rolls_back: bool
-    owes_undo: bool = False
-    births: int = 0
-    possible: int = 0
-    refused: bool = False
-    may_be_invalid: bool = False
-    called_off: bool = False
-    revoked: bool = False
-    unanswered: int = 0
-    dropped: bool = False
-    told: list[str] = field(default_factory=list)
-    undone: list[str] = field(default_factory=list)
-
-    def loosen(self, by: int) -> None:
-        """Expect less of it, or (-1) again as much as before: it may be several tasks."""
-        self.line.loose += by
-        self.undo.loose += by
-
-    def of(self, kind: str) -> Line:
-        return self.undo if kind == "undo" else self.line
 
 
 @dataclass
@@ -80,6 +41,7 @@ class Book:
         self.deaths = 0
         self.losses = 0
         self.twins: set[tuple[str, int]] = set()
+        self.called_off: set[str] = set()
         self._finals: dict[tuple[str, int], str] = {}
         self._seqs: dict[tuple[str, int], int] = {}
         self._paused: dict[str, tuple[float, float]] = {}
@@ -105,7 +67,7 @@ class Book:
         wrong = page.of(kind).begin(envelope.attempt, now)
         if not wrong and page.refused:
             wrong = "it was refused"
-        if not wrong and page.revoked and kind == "task":
+        if not wrong and kind == "task" and page.is_revoked(envelope):
             wrong = "it was called off"
         if kind == "task" and request.body != page.payload:
             wrong = f"other bytes: {request.body!r}"

@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from tests.model.book import BURIED, Page, Seen
+from tests.model.book import BURIED, Seen
+from tests.model.page import Page
 from tests.model.people import People
 from tests.model.reference import FINAL
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.model import wishes
-from tests.model.book import Page
 from tests.model.last_word import last_word
 from tests.model.life import Plan
+from tests.model.page import Page
 from tests.model.people import People
 from tests.model.wishes import Wish
 from webhook_runner.task.outcome import Outcome

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.model.book import Page
+from tests.model.page import Page
 from tests.model.press import Press
 from tests.model.scene import UNKNOWN
 from webhook_runner.errors import ConflictError, UnknownTaskError
@@ -31,8 +31,9 @@ class People(Press):
     def cancel(self, page: Page) -> None:
         """Call it off, not in the very millisecond of its receipt: nobody could."""
         self.loop.pass_time(0.002)
-        pages = self._namesakes(page)
+        pages, asked_at = self._namesakes(page), self.clock.now()
         known = [each.possible for each in pages]
+        self.book.called_off.add(page.id)
         for each in pages:
             each.called_off = True
 
@@ -42,7 +43,8 @@ class People(Press):
             for each, possible in zip(pages, known, strict=True):
                 is_one = possible == 1 or b'"id": ' in each.source
                 is_one = is_one and not each.unanswered
-                each.revoked = is_one and each.possible == possible
+                is_one = is_one and each.possible == possible
+                each.revoked_at = asked_at if is_one else None
 
         self.ask(lambda: self.life.world.control.tasks.cancel(page.id), answered)
 
@@ -64,7 +66,7 @@ class People(Press):
             for each, expires in zip(pages, before, strict=True):
                 if each is again:
                     each.births += 1
-                    each.revoked = each.called_off = False
+                    each.revoked_at, each.called_off = None, False
                 else:
                     each.loosen(-1)
                     each.line.expires = expires

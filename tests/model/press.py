@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
-from tests.model.book import Page
 from tests.model.life import Plan
+from tests.model.page import Page
 from tests.model.reference import Chance, Line
 from tests.model.scene import UNKNOWN, Scene
 from tests.model.wishes import Wish
@@ -47,7 +47,8 @@ class Press(Scene):
 
     def _take_in(self, page: Page, way: str, to: str) -> None:
         page.possible += 1
-        page.revoked = False
+        page.revoked_at = None
+        page.called_off = page.called_off or page.id in self.book.called_off
         if way == "broker":
             self.ask(lambda: self._submit(to, page.source), lambda _: self._taken(page))
         else:
@@ -100,7 +101,6 @@ class Press(Scene):
             Line(self.queues[queue].rollback_retry_limit, None),
             rolls_back=wish.undo,
             may_be_invalid=wish.dedup,
-            called_off=any(page.called_off for page in old),
         )
 
     def _fields(self, wish: Wish, number: int, now: float) -> tuple[dict[str, Any], str]:

@@ -128,6 +128,14 @@ class Reception:
             raise InvalidTaskError("needs_store", text, "dedup")
         return envelope
 
+    def later_run(self, run: int, least: int) -> int:
+        """Return the number of a run that was just numbered here, if it is to be ``least`` or more.
+
+        What comes after it gets a later one.
+        """
+        self._last_run = max(self._last_run, least)
+        return max(run, least)
+
     def _next_run(self, now: float) -> int:
         """Number a new run of its id, whichever way it came: no other run here has that number."""
         self._last_run = max(self._last_run + 1, int(now * 1000))

@@ -112,7 +112,8 @@ class Revival:
                 body = without(body, "queue")
                 message = replace_message(message, message_id=name)
             envelope = self._reception.admit(replace_message(message, body=body), queue)
-        run = max(envelope.run, least_run, self._revocations.run_after(envelope.task.id))
+        least_run = max(least_run, self._revocations.run_after(envelope.task.id))
+        run = self._reception.later_run(envelope.run, least_run)
         return _from_the_start(envelope, run, now)
 
 
