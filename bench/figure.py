@@ -32,9 +32,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How thoroughly to measure: a few minutes for all (``long`` false), or by the real numbers."""
+    """How thoroughly to measure: a few minutes for all (``long`` false), or by the real numbers.
+
+    ``chaos`` holds the findings of a long run of bench.chaos that has been made already.
+    """
 
     long: bool = False
+    chaos: Path | None = None
 
     def pick(self, few: int, many: int) -> int:
         return many if self.long else few

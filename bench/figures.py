@@ -96,6 +96,8 @@ def _read_arguments() -> argparse.Namespace:
     parser.add_argument("--long", action="store_true", help="the real numbers; takes hours")
     parser.add_argument("--only", default="", metavar="A6,A7", help="these alone")
     parser.add_argument("--json", type=Path, metavar="FILE", help="what was found, as JSON")
+    about = "of `bench.chaos --plan long --json FILE`, for A1, A2, A5 of the long run"
+    parser.add_argument("--chaos", type=Path, metavar="FILE", help=about)
     parser.add_argument("--write", action="store_true", help="into the table of bench/README.md")
     return parser.parse_args()
 
@@ -123,7 +125,7 @@ def _as_json(found: Sequence[Found], scale: Scale) -> str:
 
 def main() -> int:
     options = _read_arguments()
-    chosen, scale = _chosen(options.only), Scale(options.long)
+    chosen, scale = _chosen(options.only), Scale(options.long, options.chaos)
     console = Console()
     began = time.monotonic()
 

@@ -1,11 +1,25 @@
 """The figures: what fails is told as failed, and the table keeps what was not measured anew."""
 
+import json
+from pathlib import Path
+
 import pytest
 
+from bench.faults import Faults
 from bench.figure import Figure, Line, NotMeasuredError, Scale, Tests, least, most, run_tests
 from bench.figures import FIGURES, measure
+from bench.figures_chaos import (
+    EMBEDDED_FAULTS,
+    EMBEDDED_RESTARTS,
+    RABBITMQ_FAULTS,
+    RABBITMQ_RESTARTS,
+    broker_faults,
+    kills,
+    restarts,
+)
 from bench.figures_table import BEGIN, END, read_rows, write_table
 from bench.limits import most_above, most_at_once
+from bench.plans import long
 from bench.received import Request
 
 PAGE = f"before\n{BEGIN}\n{END}\nafter\n"
@@ -76,3 +90,24 @@ def test_a_burst_above_the_rate_is_found_wherever_it_is() -> None:
     burst = sorted([*steady, 5.01, 5.02, 5.03])
     assert 2 < most_above(burst, 10, 1) < 4
     assert most_above(steady, 10, 5) == pytest.approx(-4)
+
+
+def test_the_figures_of_chaos_are_read_off_the_runs_that_they_are_about(tmp_path: Path) -> None:
+    runs = long(None)
+    names = {"embedded": EMBEDDED_FAULTS, "rabbitmq": RABBITMQ_FAULTS}
+    assert {name: (runs[at].broker, runs[at].faults.kills) for name, at in names.items()} == {
+        name: (name, 50) for name in names
+    }
+    names = {"embedded": EMBEDDED_RESTARTS, "rabbitmq": RABBITMQ_RESTARTS}
+    assert {name: (runs[at].broker, runs[at].faults) for name, at in names.items()} == {
+        name: (name, Faults(restarts=100)) for name in names
+    }
+    told = tmp_path / "chaos.json"
+    findings = {"lost": 0, "early": 0, "duplicated": 3, "bound": 7}
+    told.write_text(json.dumps({"runs": [{"findings": findings, "passed": True}] * 4}))
+    scale = Scale(long=True, chaos=told)
+    assert all(line.passed for line in [*kills(scale), *broker_faults(scale)])
+    assert [line.what for line in restarts(scale) if not line.passed] == [
+        "embedded: requests repeated",
+        "rabbitmq: requests repeated",
+    ]
