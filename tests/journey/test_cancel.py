@@ -224,3 +224,24 @@ async def test_a_cancelled_task_that_came_by_another_queue_is_judged_by_its_own(
     await world.settle()
     assert len(world.observer.all(TaskCancelled)) == 1
     assert not world.dispatcher.sent
+
+
+@pytest.mark.parametrize("store", [MEMORY, "none"])
+async def test_a_success_whose_acknowledgement_was_lost_stands(
+    start: StartWorld, store: str
+) -> None:
+    world = await start(store=store, company=True)
+    hang = Hang()
+    world.dispatcher.will(hang)
+    await accept(world)
+    await world.consumer.pause()
+    world.broker.lose_connection()
+    hang.answer(Responded(200))
+    await world.settle()
+    with pytest.raises(ConflictError, match="has succeeded"):
+        await world.control.tasks.cancel("t")
+    await world.consumer.resume()
+    await world.at(10)
+    assert [len(world.observer.all(each)) for each in (TaskSucceeded, TaskCancelled)] == [1, 0]
+    assert len(world.dispatcher.sent) == 1
+    assert world.is_idle()

@@ -51,10 +51,10 @@ class People(Press):
     def replay(self, page: Page) -> None:
         """Have it run again. Until that is answered nobody knows whether it does."""
         pages = self._namesakes(page)
-        before = [each.line.expires for each in pages]
+        before = [(each.line.expires, each.revoked_at) for each in pages]
         for each in pages:
             each.loosen(1)
-            each.line.expires = None  # one that has passed is left out
+            each.line.expires = each.revoked_at = None  # one that has passed is left out
             each.unanswered += 1
 
         def answered(answer: Any) -> None:
@@ -63,13 +63,13 @@ class People(Press):
             for each in pages:
                 each.unanswered -= 1
             again = self.book.page_of(answer)[1] if isinstance(answer, Envelope) else None
-            for each, expires in zip(pages, before, strict=True):
+            for each, (expires, revoked_at) in zip(pages, before, strict=True):
                 if each is again:
                     each.births += 1
-                    each.revoked_at, each.called_off = None, False
+                    each.called_off = False
                 else:
                     each.loosen(-1)
-                    each.line.expires = expires
+                    each.line.expires, each.revoked_at = expires, revoked_at
 
         self.ask(lambda: self.life.world.control.tasks.replay(page.id), answered)
 

@@ -24,6 +24,7 @@ def play(number: int) -> tuple[int, str]:
         max_examples=CHUNK,
         stateful_step_count=STEPS,
         database=None,
+        report_multiple_bugs=False,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )

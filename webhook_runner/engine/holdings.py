@@ -1,7 +1,7 @@
 """What this daemon has in hand of the tasks that somebody asks about; and cutting it off."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import Enum
 
 from webhook_runner.engine.inflight import REMEMBERED, InFlight, Run
@@ -25,6 +25,15 @@ class Said(Enum):
     EXPIRED = 4
     FAILED = 5
     SUCCEEDED = 6
+
+
+_END: dict[type, Said] = {
+    Complete: Said.SUCCEEDED,
+    Fail: Said.FAILED,
+    Expire: Said.EXPIRED,
+    Cancel: Said.CANCELLED,
+    Drop: Said.ABSENT,
+}
 
 
 class Holdings:
@@ -51,7 +60,7 @@ class Holdings:
             if lane.settings.cancel_running == "abort" and self._is_cancelled(run):
                 run.cut_off()
 
-    def look(self, ids: Iterable[str]) -> tuple[dict[str, Said], list[Run]]:
+    def look(self, ids: Sequence[str]) -> tuple[dict[str, Said], list[Run]]:
         """Say what is not absent, and which runs must end before more can be said."""
         said: dict[str, Said] = {}
         pending: list[Run] = []
@@ -60,12 +69,13 @@ class Holdings:
                 self.add(said, run)
                 if said[name] is Said.RUNNING:
                     pending.append(run)
+        for name, verdict in self._inflight.left_of(frozenset(ids)):
+            _add(said, name, _END.get(type(verdict), Said.ABSENT))
         return said, pending
 
     def add(self, said: dict[str, Said], run: Run) -> None:
         """Say of the task of ``run`` what this one says, unless more was said already."""
-        name, word = run.name, self._of(run)
-        said[name] = max(said.get(name, word), word, key=lambda each: each.value)
+        _add(said, run.name, self._of(run))
 
     def _remember(self, name: str, runs: tuple[Run, ...]) -> None:
         """Know what a revocation has met: it may have ended before anybody asks."""
@@ -76,21 +86,16 @@ class Holdings:
                 self._found.popitem(last=False)
 
     def _of(self, run: Run) -> Said:
-        match run.verdict:
-            case Complete():
-                return Said.SUCCEEDED
-            case Fail():
-                return Said.FAILED
-            case Expire():
-                return Said.EXPIRED
-            case Cancel():
-                return Said.CANCELLED
-            case Drop():
-                return Said.ABSENT
-            case _:
-                # What waits, or follows this one, will not be carried out when it is revoked.
-                will_not = self._is_cancelled(run) and run.sending is None
-                return Said.CANCELLED if will_not else Said.RUNNING
+        end = _END.get(type(run.verdict))
+        if end is not None:
+            return end
+        # What waits, or follows this one, will not be carried out when it is revoked.
+        will_not = self._is_cancelled(run) and run.sending is None
+        return Said.CANCELLED if will_not else Said.RUNNING
 
     def _is_cancelled(self, run: Run) -> bool:
         return self._revocations.of(run.envelope, run.delivery.message) is Revoked.CANCELLED
+
+
+def _add(said: dict[str, Said], name: str, word: Said) -> None:
+    said[name] = max(said.get(name, word), word, key=lambda each: each.value)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -103,6 +103,13 @@ class InFlight:
     def of(self, task_id: str) -> tuple[Run, ...]:
         """The copies of a task that are in our hands."""
         return tuple(self._named.get(task_id, ()))
+
+    def left_of(self, ids: Collection[str]) -> Iterator[tuple[str, Verdict]]:
+        """Tell of these tasks what a delivery that is still to come is to do, without a request."""
+        for entries in self._left.values():
+            for envelope, verdict in entries:
+                if envelope.task.id in ids:
+                    yield envelope.task.id, verdict
 
     def start(self, delivery: Delivery, envelope: Envelope) -> Run:
         """Note a delivery; it takes the place of the earlier one of the same copy, if any."""
