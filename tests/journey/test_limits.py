@@ -280,7 +280,7 @@ async def test_a_suspect_of_killing_its_process_runs_with_nothing_beside_it(
 ) -> None:
     queues = {"a": QueueSettings(jitter=0), "b": QueueSettings()}
     world = await start(queues, whole={"default_queue": "a"})
-    world.dispatcher.will(*[MemoryError()] * 11, url="http://app.test/bad")
+    world.dispatcher.will(*[ZeroDivisionError()] * 11, url="http://app.test/bad")
     world.send({"url": "/bad", "id": "bad"}, to="a")
     await world.settle()
     assert world.observer.last(TaskScheduled).why == "suspect"

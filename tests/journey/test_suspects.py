@@ -11,7 +11,7 @@ async def test_suspects_that_come_together_run_one_after_the_other(start: StartW
     first, second = Hang(), Hang()
     for name, hang in (("one", first), ("two", second)):
         url = f"http://app.test/{name}"
-        world.dispatcher.will(*[MemoryError()] * 11, hang, url=url)
+        world.dispatcher.will(*[ZeroDivisionError()] * 11, hang, url=url)
         world.send({"url": f"/{name}", "id": name})
     await world.settle()
     assert [event.why for event in world.observer.all(TaskScheduled)] == ["suspect"] * 2

@@ -1,7 +1,6 @@
 """One delivery from arrival to settlement. The file to read first."""
 
 import asyncio
-import traceback
 
 from msgspec.structs import replace
 
@@ -18,6 +17,7 @@ from webhook_runner.engine.passage import Passage
 from webhook_runner.engine.reception import Reception
 from webhook_runner.engine.revocations import Revocations
 from webhook_runner.engine.settlement import Settlement
+from webhook_runner.engine.stumbles import Stumbles
 from webhook_runner.engine.succession import Succession
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.policy.admission import (
@@ -42,7 +42,7 @@ from webhook_runner.policy.verdict import (
     Why,
 )
 from webhook_runner.ports import Broker, Clock, Delivery, Dice, Dispatcher, Observer, Store
-from webhook_runner.task.event import AttemptFinished, AttemptStarted, TaskReceived, Warned
+from webhook_runner.task.event import AttemptFinished, AttemptStarted, TaskReceived
 from webhook_runner.task.model import Envelope
 from webhook_runner.task.outcome import Interrupted, Outcome, Refused
 from webhook_runner.task.outgoing import request_for
@@ -76,6 +76,7 @@ class Executor:
         self._clock = clock
         self._dice = dice
         self._settlement = Settlement(broker, store, observer)
+        self._stumbles = Stumbles(self._settlement, observer, clock)
         self._duplicates = Duplicates(store, clock)
         self._redeliveries = self._duplicates.redeliveries
         self._succession = Succession()
@@ -89,12 +90,18 @@ class Executor:
     async def execute(self, delivery: Delivery, *, entered: bool = False) -> None:
         """Take one delivery to its end. ``entered``: a slot and a token were taken for it."""
         passage = Passage(self._lanes[delivery.queue], self.crowd, entered=entered)
+        envelope: Envelope | None = None
+        again = True
         try:
-            await self._carry(delivery, self._reception.read(delivery), passage)
-        except InvalidTaskError as error:
-            await self._settlement.reject(delivery, error)
-        except Exception as error:  # noqa: BLE001 - a bug met by one task must not stop the others
-            await self._stumble(delivery, passage, error)
+            while again:
+                again = False
+                try:
+                    envelope = envelope or self._reception.read(delivery)
+                    await self._carry(delivery, envelope, passage)
+                except InvalidTaskError as error:
+                    await self._settlement.reject(delivery, error)
+                except Exception as error:  # noqa: BLE001 - one task must not stop the others
+                    again = await self._stumbles.meet(delivery, passage, error)
         finally:
             passage.leave()
 
@@ -260,20 +267,6 @@ class Executor:
             seconds = self._clock.monotonic() - began
             self._observer.notice(AttemptFinished(envelope, outcome, seconds))
         return outcome
-
-    async def _stumble(self, delivery: Delivery, passage: Passage, error: Exception) -> None:
-        """Give back what met a bug, for its next delivery is counted; but not for ever.
-
-        Admission ends the task when attempts meet the bug. Whatever does not get so far again and
-        again is set aside.
-        """
-        about = f"{type(error).__name__} in {delivery.queue}"
-        self._observer.notice(Warned(about, traceback.format_exc(limit=-8)))
-        most = passage.lane.settings.max_redeliveries if delivery.counted else 0
-        if passage.used or delivery.redeliveries <= most:
-            await self._settlement.give_back(delivery)
-        else:
-            await self._settlement.reject(delivery, InvalidTaskError("internal_error", about))
 
     def _unless_revoked(self, run: Run, envelope: Envelope, verdict: Verdict) -> Verdict:
         why = self.revocations.of(envelope, run.delivery.message)
