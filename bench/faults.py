@@ -148,8 +148,8 @@ BRISK = Tempo(
     freeze=(1.0, 3.0),
     trouble=(1.0, 2.0),
     gap=(0.1, 0.6),
-    batch=4,
-    between=0.5,
+    batch=8,
+    between=0.3,
 )
 TEMPI = {"full": FULL, "brisk": BRISK}
 

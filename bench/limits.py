@@ -27,6 +27,8 @@ BACKOFF, JITTER = 0.2, 0.5
 MOST_RETRIES = 4
 LONGEST = 600.0
 _BATCH = 100
+_BETWEEN = 0.5
+"""Seconds from batch to batch of tasks that fail, so that their retries wait for nobody."""
 _QUEUES = f"""
 [breaker]
 enabled = false
@@ -39,6 +41,7 @@ bucket_size = {BUCKET}
 [queues.failing]
 concurrency = 50
 min_backoff_seconds = {BACKOFF}
+max_backoff_seconds = {BACKOFF}
 max_doublings = 0
 jitter = {JITTER}
 """
@@ -124,7 +127,7 @@ def measure_endings(tasks: int) -> Endings:
     calls = sum(_retries(number) + 1 + (number % 2) for number in range(tasks))
     ways: dict[int, list[Request]] = defaultdict(list)
     undone: dict[int, int] = defaultdict(int)
-    for each in _carry_out(given, calls):
+    for each in _carry_out(given, calls, _BETWEEN):
         if each.path.startswith("/undo"):
             undone[each.number] += 1
         else:
@@ -157,7 +160,9 @@ def _failing(number: int) -> dict[str, object]:
     }
 
 
-def _carry_out(tasks: Sequence[dict[str, object]], requests: int) -> list[Request]:
+def _carry_out(
+    tasks: Sequence[dict[str, object]], requests: int, between: float = 0.0
+) -> list[Request]:
     """Run a daemon until so many requests have arrived; return all of them in order."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="wr-limits-") as name:
@@ -171,6 +176,7 @@ def _carry_out(tasks: Sequence[dict[str, object]], requests: int) -> list[Reques
                 door = ApiDoor(port)
                 for first in range(0, len(tasks), _BATCH):
                     door.post(json.dumps(tasks[first : first + _BATCH]).encode())
+                    time.sleep(between)
                 door.close()
                 ended = time.monotonic() + LONGEST
                 while receiver.count() < requests and time.monotonic() < ended:

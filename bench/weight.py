@@ -149,6 +149,7 @@ def measure_growth(seconds: float) -> float:
                 for _ in range(WARM_TASKS // PER_SECOND):
                     _hand_in(door, batch)
                 _until_quiet(receiver)
+                door.close()  # it was idle for longer than the API keeps a connection
                 samples = _samples(daemon, seconds, lambda: _hand_in(door, batch))
                 door.close()
     later = samples[len(samples) // 4 :]
