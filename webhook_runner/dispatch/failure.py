@@ -4,11 +4,10 @@ import errno
 import ssl
 
 from webhook_runner.errors import RefusedError
+from webhook_runner.policy.starvation import OUT_OF_RESOURCES
 from webhook_runner.task.outcome import Outcome, Refused, Trouble, Unreachable
 
-_OUT_OF_RESOURCES = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
-)
+_OUT_OF_RESOURCES = OUT_OF_RESOURCES | {errno.EADDRNOTAVAIL}
 _LONGEST_DETAIL = 500
 
 

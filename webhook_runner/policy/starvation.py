@@ -5,7 +5,8 @@ import errno
 STARVED_SECONDS = 1.0
 """Until then something may be free again; and what is tried again is no hot loop."""
 
-_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
+OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_ERRNOS = OUT_OF_RESOURCES | {errno.EAGAIN}
 _NO_THREAD = "can't start new thread"  # Python has no better name for it
 
 
