@@ -120,11 +120,13 @@ def crash_points(scale: Scale) -> list[Line]:
 def restarts(scale: Scale) -> list[Line]:
     """A5: restarts in order under load repeat nothing at all."""
     if scale.long:
-        found = {"embedded": EMBEDDED_RESTARTS, "rabbitmq": RABBITMQ_RESTARTS}
-        lines = [lines_of(name, long_plan(scale)[at], bound=0) for name, at in found.items()]
-        return [line for each in lines for line in each]
-    found_here = chaos("embedded", scale, daemons=1, tasks=600, kills=0, restarts=4, seed=SEED)
-    return lines_of("embedded", found_here, bound=0)
+        found = long_plan(scale)
+        return [
+            *lines_of("embedded", found[EMBEDDED_RESTARTS], bound=0),
+            *lines_of("rabbitmq", found[RABBITMQ_RESTARTS], bound=0),
+        ]
+    few = chaos("embedded", scale, daemons=1, tasks=600, kills=0, restarts=4, seed=SEED)
+    return lines_of("embedded", few, bound=0)
 
 
 FIGURES = (
