@@ -229,6 +229,9 @@ class Store(Protocol):
     async def find(self, task_id: str, run: int | None = None) -> TaskRecord | None:
         """Return a run of a task, the latest if none is named, as of all that was noted."""
 
+    async def latest(self, task_id: str, fingerprint: bytes) -> TaskRecord | None:
+        """Return the latest run of a task that has this content, as of all that was noted."""
+
     async def attempts(self, task_id: str, run: int) -> list[Attempt]:
         """Return the attempts of a run, in their order."""
 

@@ -71,6 +71,19 @@ async def test_a_task_that_nobody_noted_is_not_known(stores: StoreRig) -> None:
     assert await stores.store.counts() == []
 
 
+async def test_the_latest_run_of_a_content_is_found_among_others(stores: StoreRig) -> None:
+    one, other = task(), task(source=b"{}", url="http://localhost/other")
+    for run, each in enumerate((one, other, one, other), 1):
+        envelope = Envelope(each, NOW, NOW, run=run)
+        stores.store.record(Change(envelope, READY, sequence(0, 0, Stage.RECEIVED), NOW))
+
+    found = await stores.store.latest("t", one.fingerprint)
+    assert found is not None
+    assert (found.run, found.url, found.fingerprint) == (3, one.url, one.fingerprint)
+    assert await stores.store.latest("t", b"nothing of the kind") is None
+    assert await stores.store.latest("nobody", one.fingerprint) is None
+
+
 async def test_who_waits_goes_on_when_it_is_written(stores: StoreRig) -> None:
     await asyncio.wait_for(stores.store.usable(), 30)
     for number in range(20):

@@ -113,6 +113,20 @@ async def test_of_two_equal_messages_each_is_run_although_both_come_again(
     assert after.is_idle()
 
 
+async def test_of_two_tasks_of_one_id_each_goes_on_as_the_run_that_it_was(
+    start: StartWorld,
+) -> None:
+    world = await start(store=MEMORY)
+    world.dispatcher.will(Hang(), Hang())
+    world.send({"id": "t1", "url": "/x"})
+    world.send({"id": "t1", "url": "/other"})
+    after = await heir(start, world)
+
+    before = {request.url: envelope.run for request, envelope in world.dispatcher.sent}
+    assert {request.url: envelope.run for request, envelope in after.dispatcher.sent} == before
+    assert await states(after) == [("t1", "succeeded"), ("t1", "succeeded")]
+
+
 @pytest.mark.parametrize("later", [3_601, 2.5])
 async def test_what_was_published_after_the_last_run_began_is_a_new_task(
     start: StartWorld, later: float

@@ -230,13 +230,10 @@ class Book:
         """All that a process only remembered is gone."""
         self.deaths += by_itself
         self._paused.clear()
-        ids = Counter(page.id for page in self.pages.values() if page.id)
         for page in self.pages.values():
             begun = page.line.told or page.undo.chances or page.undone
             if page.rolls_back and not page.line.ended and begun:
                 page.undo.loose += 1  # it may have been called, and be called again
-            if seen.copies["task", page.number] and ids[page.id] > 1:
-                page.loosen(1)  # a message that comes again is known by the latest of its id
             for kind in ("task", "undo"):
                 name = (kind, page.number)
                 is_one = seen.copies[name] == (name not in self.twins)

@@ -75,17 +75,18 @@ class People(Press):
 
     def call_now(self, page: Page) -> None:
         """Have it called before its time. Until that is answered nobody knows whether it is."""
-        pages = self._namesakes(page)
+        pages, call = self._namesakes(page), object()
         for each in pages:
             each.loosen(1)
-            each.line.early = True
+            each.line.calls.add(call)
 
         def answered(answer: Any) -> None:
             if isinstance(answer, UNKNOWN):
                 return
             for each in pages:
                 each.loosen(-1)
-                each.line.early = each.line.early and not isinstance(answer, Exception)
+                if isinstance(answer, Exception):
+                    each.line.calls.discard(call)
 
         self.ask(lambda: self.life.world.control.tasks.run_now(page.id), answered)
 

@@ -27,7 +27,7 @@ class Line:
         told: how it must end, as decided by the last answer, or "".
         doubted: the attempt that comes again if a crash forgets what was answered to it.
         ended: it has ended for good.
-        early: a person called it before its time.
+        calls: what people asked that may call it before its time.
         loose: for how many reasons not everything about it is known: it may be several tasks.
 
     """
@@ -40,7 +40,7 @@ class Line:
     doubted: Chance | None = None
     ended: bool = False
     loose: int = 0
-    early: bool = False
+    calls: set[object] = field(default_factory=set)
     running: Chance | None = None
 
     @property
@@ -57,7 +57,8 @@ class Line:
         known = [each for each in self.chances if each.attempt == attempt]
         chance = min(known, key=lambda each: each.due, default=Chance(attempt, now))
         wrong = self._wrong(chance, now) if known else f"attempt {attempt} was not to come"
-        self.chances, self.running, self.early = {chance}, chance, False
+        self.chances, self.running = {chance}, chance
+        self.calls.clear()
         return wrong if self.strict else ""
 
     def _wrong(self, chance: Chance, now: float) -> str:
@@ -65,7 +66,7 @@ class Line:
             return f"it has {self.told or 'ended'}"
         if self.running:
             return "a request of it is under way"
-        if now < chance.due and not self.early:
+        if now < chance.due and not self.calls:
             return f"early by {chance.due - now} s"
         return ""
 

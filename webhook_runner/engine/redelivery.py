@@ -1,6 +1,7 @@
 """What the store knows of a message that comes again: its outcome is not asked for twice."""
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -23,7 +24,7 @@ _FINEST = 0.001  # a store may keep times by the millisecond, and nothing is eve
 class Redeliveries:
     """Asks the store about what the broker hands over again; nothing else is asked about.
 
-    A publisher's message has no run in it: the latest run of its id that has its content, and
+    A publisher's message has no run in it: the latest run of its id with its content, that
     began as one crash would explain, is taken for its own. Each run is taken over once, for two
     equal messages may be two tasks.
     """
@@ -43,7 +44,7 @@ class Redeliveries:
         if envelope.gen:
             record = await self.find(envelope.task.id, envelope.run)
             return envelope, SETTLED if record and is_past(record, envelope) else None
-        record = await self.find(envelope.task.id) if envelope.named else None
+        record = await self._latest(envelope) if envelope.named else None
         if record is None or not self._may_be(record, delivery, envelope):
             return envelope, None
         self._take(record)
@@ -63,10 +64,19 @@ class Redeliveries:
 
     async def find(self, task_id: str, run: int | None = None) -> TaskRecord | None:
         """Return what is known of a run; None too when the store is in trouble not waited for."""
+        return await self._asked(lambda: self._store.find(task_id, run))
+
+    async def _latest(self, envelope: Envelope) -> TaskRecord | None:
+        name, content = envelope.task.id, envelope.task.fingerprint
+        return await self._asked(lambda: self._store.latest(name, content))
+
+    async def _asked(
+        self, question: Callable[[], Awaitable[TaskRecord | None]]
+    ) -> TaskRecord | None:
         while True:
             await self._store.usable()
             with suppress(StoreUnavailableError):
-                return await self._store.find(task_id, run)
+                return await question()
             if not self._store.state().waits:
                 return None
             await self._clock.sleep(ASK_AGAIN_SECONDS)
@@ -74,8 +84,7 @@ class Redeliveries:
     def _may_be(self, record: TaskRecord, delivery: Delivery, envelope: Envelope) -> bool:
         published = delivery.message.timestamp
         return (
-            record.fingerprint == envelope.task.fingerprint
-            and not record.origin
+            not record.origin
             and 0 <= envelope.run - record.run < SAME_CRASH
             and (published is None or published - BACKLOG_SECONDS <= record.created_at)
             and (record.id, record.run) not in self._taken

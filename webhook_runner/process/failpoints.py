@@ -205,6 +205,9 @@ class FailingStore:
     async def find(self, task_id: str, run: int | None = None) -> TaskRecord | None:
         return await self._inner.find(task_id, run)
 
+    async def latest(self, task_id: str, fingerprint: bytes) -> TaskRecord | None:
+        return await self._inner.latest(task_id, fingerprint)
+
     async def attempts(self, task_id: str, run: int) -> list[Attempt]:
         return await self._inner.attempts(task_id, run)
 

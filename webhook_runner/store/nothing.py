@@ -45,6 +45,9 @@ class NoStore:
     async def find(self, task_id: str, run: int | None = None) -> TaskRecord | None:
         _refuse(task_id, run)
 
+    async def latest(self, task_id: str, fingerprint: bytes) -> TaskRecord | None:
+        _refuse(task_id, fingerprint)
+
     async def attempts(self, task_id: str, run: int) -> list[Attempt]:
         _refuse(task_id, run)
 

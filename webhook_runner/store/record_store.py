@@ -91,6 +91,9 @@ class RecordStore:
     async def find(self, task_id: str, run: int | None = None) -> TaskRecord | None:
         return await self._question(lambda: self._database.find(plain(task_id), run))
 
+    async def latest(self, task_id: str, fingerprint: bytes) -> TaskRecord | None:
+        return await self._question(lambda: self._database.latest(plain(task_id), fingerprint))
+
     async def attempts(self, task_id: str, run: int) -> list[Attempt]:
         return await self._question(lambda: self._database.attempts(plain(task_id), run))
 

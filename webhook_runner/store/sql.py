@@ -56,10 +56,11 @@ def selected(**special: str) -> str:
     return ", ".join(how.get(name, name) for name in COLUMNS)
 
 
-def find(columns: str) -> tuple[str, str]:
-    """Return the question for one run, and the one for the latest."""
+def find(columns: str) -> tuple[str, str, str]:
+    """Return the questions for one run, for the latest, and for the latest of a content."""
     start = f"SELECT {columns} FROM wr_task t WHERE id = ?"
-    return f"{start} AND run = ?", f"{start} ORDER BY run DESC LIMIT 1"
+    latest = "ORDER BY run DESC LIMIT 1"
+    return f"{start} AND run = ?", f"{start} {latest}", f"{start} AND fingerprint = ? {latest}"
 
 
 def finished(columns: str) -> str:

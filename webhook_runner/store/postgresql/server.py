@@ -28,7 +28,7 @@ from webhook_runner.store.sql import (
 from webhook_runner.store.work import Work, Written
 from webhook_runner.task.record import Attempt, QueueCount, TaskPage, TaskQuery, TaskRecord
 
-_FIND_RUN, _FIND_LATEST = find(selected())
+_FIND_RUN, _FIND_LATEST, _FIND_CONTENT = find(selected())
 _FINISHED = finished(selected())
 _OF_RUN = "USING over o WHERE x.id = o.id AND x.run = o.run"
 # What another daemon sweeps is left to it.
@@ -107,6 +107,10 @@ class Server:
             rows = self._ask(_FIND_LATEST, (task_id,))
         else:
             rows = self._ask(_FIND_RUN, (task_id, run))
+        return record_of(rows[0]) if rows else None
+
+    def latest(self, task_id: str, fingerprint: bytes) -> TaskRecord | None:
+        rows = self._ask(_FIND_CONTENT, (task_id, fingerprint))
         return record_of(rows[0]) if rows else None
 
     def attempts(self, task_id: str, run: int) -> list[Attempt]:

@@ -31,7 +31,7 @@ _KEPT_PAGES = 1024
 _STEP_PAGES = 1024
 _LARGE = """
 coalesce(source, (SELECT source FROM wr_large l WHERE l.id = t.id AND l.run = t.run)) AS source"""
-_FIND_RUN, _FIND_LATEST = find(selected(source=_LARGE))
+_FIND_RUN, _FIND_LATEST, _FIND_CONTENT = find(selected(source=_LARGE))
 _FINISHED = finished(selected(source=_LARGE))
 # The runs themselves go last: they tell which those are.
 _SWEEP = [
@@ -106,6 +106,11 @@ class StateFile:
                 row = database.execute(_FIND_LATEST, (task_id,)).fetchone()
             else:
                 row = database.execute(_FIND_RUN, (task_id, run)).fetchone()
+        return record_of(row) if row else None
+
+    def latest(self, task_id: str, fingerprint: bytes) -> TaskRecord | None:
+        with self._reading() as database:
+            row = database.execute(_FIND_CONTENT, (task_id, fingerprint)).fetchone()
         return record_of(row) if row else None
 
     def attempts(self, task_id: str, run: int) -> list[Attempt]:
