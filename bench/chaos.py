@@ -8,7 +8,8 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from bench.run import Result, Run, carry_out
 from tests.parts.broker import HOW_TO_GET_ONE
 from tests.parts.cluster import find_binaries
 from tests.parts.installation import Installation
+from tests.parts.node import RabbitNode
 from tests.parts.postgresql import HOW_TO_GET_ONE as HOW_TO_GET_A_DATABASE
 
 UNAVAILABLE = 69
@@ -38,16 +40,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.out(wanting)
         return UNAVAILABLE
     results: list[Result] = []
-    for run in runs:
-        with tempfile.TemporaryDirectory(prefix="wr-chaos-", dir=chosen.directory) as name:
-            results.append(carry_out(run, Path(name), console))
-        tell(results[-1], console)
-        console.out("")
+    with _node_for(runs) as node:
+        for run in runs:
+            with tempfile.TemporaryDirectory(prefix="wr-chaos-", dir=chosen.directory) as name:
+                results.append(carry_out(run, Path(name), console, node))
+            tell(results[-1], console)
+            console.out("")
     if chosen.json:
         chosen.json.write_text(json.dumps(as_json(results), indent=1) + "\n")
     line = closing_line(results)
     console.out(line)
     return 0 if line.endswith("PASS") else 1
+
+
+@contextmanager
+def _node_for(runs: Sequence[Run]) -> Iterator[RabbitNode | None]:
+    """Start the RabbitMQ that all these runs use, if any does."""
+    if all(run.broker == "embedded" for run in runs):
+        yield None
+    else:
+        with RabbitNode.start() as node:
+            yield node
 
 
 def _wanting(runs: Sequence[Run]) -> str:
