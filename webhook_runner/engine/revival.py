@@ -1,7 +1,5 @@
 """What has ended, or waits, made a task on its way again: from its record, or from its letter."""
 
-from dataclasses import replace as replace_message
-
 import msgspec
 from msgspec.structs import replace
 
@@ -57,9 +55,9 @@ class Revival:
         """
         message = item.message
         if edit is not None:
-            message = replace_message(message, body=patched(message.body, edit))
+            message = replace(message, body=patched(message.body, edit))
         if item.aside is Aside.INVALID:
-            return self._anew(replace_message(message, headers={}), "", to_queue or item.queue, 1)
+            return self._anew(replace(message, headers={}), "", to_queue or item.queue, 1)
         queue = to_queue or mark.queue or item.queue
         if mark.kind is Kind.TASK:
             message = _as_published(message)
@@ -110,8 +108,8 @@ class Revival:
             if name:
                 # Where it went to is known better than by its own word, which a rule may have bent.
                 body = without(body, "queue")
-                message = replace_message(message, message_id=name)
-            envelope = self._reception.admit(replace_message(message, body=body), queue)
+                message = replace(message, message_id=name)
+            envelope = self._reception.admit(replace(message, body=body), queue)
         least_run = max(least_run, self._revocations.run_after(envelope.task.id))
         run = self._reception.later_run(envelope.run, least_run)
         return _from_the_start(envelope, run, now)
@@ -138,7 +136,7 @@ def _as_published(message: Message) -> Message:
     progress = read_progress(message.headers)
     if progress is None:
         return message
-    return replace_message(
+    return replace(
         message,
         headers={},
         correlation_id=progress.correlation_id,

@@ -1,7 +1,6 @@
 """May this attempt start now? Crash loop, expiry, age, identity, due time, paused destination."""
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook_runner.policy.retry import fail, revoke
@@ -39,8 +38,7 @@ ALONE_PAUSE = 1.0
 """Seconds a suspect waits before it runs, so that others which came with it are sent away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """How an envelope came: on which queue, and how often before without an outcome.
 
     ``paused_until`` is when its destination takes requests again, as far as that is known (epoch

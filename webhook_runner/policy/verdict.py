@@ -1,9 +1,11 @@
 """What happens next: a closed set of verdicts. engine/settlement.py carries them out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
+from msgspec import field as struct_field
 
 from webhook_runner.task.model import Envelope, Failure
 
@@ -35,20 +37,17 @@ class Errand(StrEnum):
     HURRIED = "hurried"
 
 
-@dataclass(frozen=True, slots=True)
-class Proceed:
+class Proceed(Struct, frozen=True):
     """The attempt may start now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Complete:
+class Complete(Struct, frozen=True):
     """The task has succeeded, with this answer; nothing follows."""
 
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """Publish ``next`` (attempt + 1) to the wheel, then acknowledge."""
 
     next: Envelope
@@ -56,8 +55,7 @@ class Retry:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Postpone:
+class Postpone(Struct, frozen=True):
     """Not yet: no attempt is charged. ``next`` is the copy to publish if the wait is long."""
 
     next: Envelope
@@ -65,16 +63,14 @@ class Postpone:
     why: Why
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(Struct, frozen=True):
     """Publish ``next`` to the work queue of its task, then acknowledge."""
 
     next: Envelope
     errand: Errand
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(Struct, frozen=True):
     """Failed for good: roll-back first, dead letter second, then acknowledge.
 
     ``told`` is the failure with what the last attempt met, as the dead letter keeps it.
@@ -82,35 +78,31 @@ class Fail:
 
     failure: Failure
     rollback: Envelope | None
-    told: Mapping[str, Any] = field(default_factory=dict)
+    told: Mapping[str, Any] = struct_field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Expire:
+class Expire(Struct, frozen=True):
     """Too late for any attempt; settled like a failure."""
 
     failure: Failure
     rollback: Envelope | None
-    told: Mapping[str, Any] = field(default_factory=dict)
+    told: Mapping[str, Any] = struct_field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(Struct, frozen=True):
     """Called off: the roll-back if its queue wants one, then acknowledge. No dead letter."""
 
     rollback: Envelope | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True):
     """Acknowledge and forget: this copy is already settled, or a duplicate ``of`` that task."""
 
     reason: str
     of: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True):
     """Give the delivery back untouched."""
 
 

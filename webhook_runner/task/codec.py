@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from webhook_runner.errors import InvalidTaskError
 from webhook_runner.task.document import read_document
@@ -50,8 +51,7 @@ class Rules:
     body_on_get: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(Struct, frozen=True):
     """A valid message, and what its sender should know although it is valid."""
 
     envelope: Envelope

@@ -1,20 +1,18 @@
 """The facts the engine and the edges tell: one immutable event per transition. observe/ renders."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from webhook_runner.task.model import Envelope, Failure
 from webhook_runner.task.outcome import Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class TaskAccepted:
+class TaskAccepted(Struct, frozen=True):
     """A task came in by HTTP and is kept by the broker: whoever asked was promised it."""
 
     envelope: Envelope
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRefused:
+class TaskRefused(Struct, frozen=True):
     """A task that came by HTTP was not taken, and who asked was told why. Nothing was set aside."""
 
     queue: str
@@ -23,8 +21,7 @@ class TaskRefused:
     field: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskReceived:
+class TaskReceived(Struct, frozen=True):
     """A valid delivery arrived; the envelope's ``turn`` counts earlier ones without an outcome.
 
     ``superfluous``: it is of a line beside an older one, and ends here.
@@ -34,8 +31,7 @@ class TaskReceived:
     superfluous: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRejected:
+class TaskRejected(Struct, frozen=True):
     """A message was set aside as invalid, its bytes and the reason with it."""
 
     queue: str
@@ -45,14 +41,12 @@ class TaskRejected:
     task_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskForwarded:
+class TaskForwarded(Struct, frozen=True):
     envelope: Envelope
     errand: str
 
 
-@dataclass(frozen=True, slots=True)
-class TaskScheduled:
+class TaskScheduled(Struct, frozen=True):
     """The task waits in the broker until ``until`` (epoch seconds); no attempt was charged."""
 
     envelope: Envelope
@@ -60,23 +54,20 @@ class TaskScheduled:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptStarted:
+class AttemptStarted(Struct, frozen=True):
     """``lag`` is seconds past the due time."""
 
     envelope: Envelope
     lag: float
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFinished:
+class AttemptFinished(Struct, frozen=True):
     envelope: Envelope
     outcome: Outcome
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class RetryScheduled:
+class RetryScheduled(Struct, frozen=True):
     """``envelope`` is the next copy, ``delay`` the seconds until it is due."""
 
     envelope: Envelope
@@ -84,16 +75,14 @@ class RetryScheduled:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TaskSucceeded:
+class TaskSucceeded(Struct, frozen=True):
     """``status`` is what the endpoint answered with, as far as that is known here."""
 
     envelope: Envelope
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TaskFailed:
+class TaskFailed(Struct, frozen=True):
     """The task has ended without success; ``expired`` tells too late from used up."""
 
     envelope: Envelope
@@ -102,8 +91,7 @@ class TaskFailed:
     rolled_back: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TaskDropped:
+class TaskDropped(Struct, frozen=True):
     """A copy was acknowledged without an attempt, because another one is settled.
 
     ``of`` is the id of the task that a duplicate is one of.
@@ -114,38 +102,33 @@ class TaskDropped:
     of: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskReleased:
+class TaskReleased(Struct, frozen=True):
     """Given back to the broker untouched."""
 
     envelope: Envelope
 
 
-@dataclass(frozen=True, slots=True)
-class TaskCancelled:
+class TaskCancelled(Struct, frozen=True):
     """The task was called off; ``rolled_back`` when its queue wants that told."""
 
     envelope: Envelope
     rolled_back: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StoreFailed:
+class StoreFailed(Struct, frozen=True):
     """The store takes nothing now; ``waits``: no task goes on before it does again."""
 
     reason: str
     waits: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StoreMended:
+class StoreMended(Struct, frozen=True):
     """The store takes entries again; ``lost`` were given up meanwhile."""
 
     lost: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class QueueChanged:
+class QueueChanged(Struct, frozen=True):
     """An operator paused, resumed or limited a queue at run time."""
 
     queue: str
@@ -153,8 +136,7 @@ class QueueChanged:
     limits: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerOpened:
+class BreakerOpened(Struct, frozen=True):
     """A destination is called no more until then (epoch seconds; None: until a person says so)."""
 
     destination: str
@@ -164,40 +146,34 @@ class BreakerOpened:
     failures: int
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerClosed:
+class BreakerClosed(Struct, frozen=True):
     """It is called again; ``forced``: a person says so."""
 
     destination: str
     forced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerConnected:
+class BrokerConnected(Struct, frozen=True):
     host: str
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerLost:
+class BrokerLost(Struct, frozen=True):
     error: str
     retry_in: float
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerBlocked:
+class BrokerBlocked(Struct, frozen=True):
     """The broker refuses publishes for want of memory or disk; no new attempt starts."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerUnblocked:
+class BrokerUnblocked(Struct, frozen=True):
     """Publishes are taken again."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumingChanged:
+class ConsumingChanged(Struct, frozen=True):
     """A queue is consumed, or no longer; ``why`` says what stopped it."""
 
     queue: str
@@ -205,27 +181,23 @@ class ConsumingChanged:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(Struct, frozen=True):
     """Something an operator or sender should know; told once per ``about``."""
 
     about: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigReloaded:
+class ConfigReloaded(Struct, frozen=True):
     changes: tuple[str, ...]
     need_restart: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigRefused:
+class ConfigRefused(Struct, frozen=True):
     problems: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonStarted:
+class DaemonStarted(Struct, frozen=True):
     version: str
     config: str
     broker: str
@@ -234,8 +206,7 @@ class DaemonStarted:
     queues: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonOnDefaults:
+class DaemonOnDefaults(Struct, frozen=True):
     """Nothing was configured; ``trial`` is a command to hand in a task at the URL ``tasks``."""
 
     queue_file: str
@@ -244,13 +215,11 @@ class DaemonOnDefaults:
     onward: str
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonReady:
+class DaemonReady(Struct, frozen=True):
     """Every configured queue is consumed."""
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonDraining:
+class DaemonDraining(Struct, frozen=True):
     """The daemon stops; ``reason`` when nobody asked for it."""
 
     in_flight: int
@@ -258,8 +227,7 @@ class DaemonDraining:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonStopped:
+class DaemonStopped(Struct, frozen=True):
     interrupted: int
 
 

@@ -1,8 +1,10 @@
 """What an attempt met with: a closed set. What happens next is decided in policy/retry.py."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec import field as struct_field
 
 
 class Trouble(StrEnum):
@@ -19,8 +21,7 @@ class Trouble(StrEnum):
     INTERNAL = "internal"
 
 
-@dataclass(frozen=True, slots=True)
-class Responded:
+class Responded(Struct, frozen=True):
     """A status line came.
 
     ``headers`` has lower-case names and only what policy and roll-back need; ``body`` is the
@@ -28,23 +29,21 @@ class Responded:
     """
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = struct_field(default_factory=dict)
     body: bytes = b""
     truncated: bool = False
     seconds: float = 0.0
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TimedOut:
+class TimedOut(Struct, frozen=True):
     """The total deadline passed. The request may have been executed."""
 
     seconds: float
     sent: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Unreachable:
+class Unreachable(Struct, frozen=True):
     """No status line, for a reason that may mend itself. ``sent``: bytes may have arrived."""
 
     trouble: Trouble
@@ -53,16 +52,14 @@ class Unreachable:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Not sent, and never will be: egress rule, certificate, extension, invalid request."""
 
     rule: str
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupted:
+class Interrupted(Struct, frozen=True):
     """We stopped it ourselves, by shutting down. Charged to nobody."""
 
     sent: bool = True

@@ -1,8 +1,7 @@
 """What is written on a message that was set aside, and the name it gets."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from webhook_runner.broker.letter import letter_of, put_aside_at
 from webhook_runner.task.model import Message

@@ -1,7 +1,6 @@
 """The roll-back task and the dead letter's summary."""
 
 import base64
-import dataclasses
 import json
 from typing import Any
 
@@ -173,7 +172,7 @@ def test_the_last_response_is_told_with_few_headers() -> None:
         "webhook-runner-retry": "after=5",
     }
     outcome = Responded(503, headers | {"set-cookie": "secret=1"})
-    told = response_in(dataclasses.replace(outcome, body="Grüße".encode()))
+    told = response_in(replace(outcome, body="Grüße".encode()))
 
     assert told == {
         "headers": headers,
