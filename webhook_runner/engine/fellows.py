@@ -107,6 +107,8 @@ class Fellows:
     ``acquainted_after`` is 0 for a broker that no other daemon can share.
     """
 
+    hears = (BrokerConnected,)
+
     def __init__(
         self,
         name: str,

@@ -6,6 +6,9 @@ from contextlib import suppress
 from webhook_runner.ports import Observer
 from webhook_runner.task.event import Event, Warned
 
+Kinds = tuple[type[Event], ...]
+Listening = tuple[str, Callable[[Event], None]]
+
 
 class Fanout:
     """Tells every observer every event, in the order they were given.
@@ -15,21 +18,32 @@ class Fanout:
     """
 
     def __init__(self, *observers: Observer) -> None:
-        self._notices: tuple[tuple[str, Callable[[Event], None]], ...] = tuple(
-            (type(observer).__name__, observer.notice) for observer in observers
-        )
+        self._observers: list[tuple[Observer, Kinds]] = [(observer, ()) for observer in observers]
+        self._by_kind: dict[type[Event], tuple[Listening, ...]] = {}
         self.failures: dict[str, int] = {}
 
-    def join(self, observer: Observer) -> None:
-        """Tell one more observer, after the others, from now on."""
-        self._notices = (*self._notices, (type(observer).__name__, observer.notice))
+    def join(self, observer: Observer, to: Kinds = ()) -> None:
+        """Tell one more observer, after the others, from now on; of these kinds only, if any."""
+        self._observers.append((observer, to))
+        self._by_kind.clear()
 
     def notice(self, event: Event) -> None:
-        for name, notice in self._notices:
+        kind = type(event)
+        listening = self._by_kind.get(kind)
+        if listening is None:
+            listening = self._by_kind[kind] = self._who_hears(kind)
+        for name, notice in listening:
             try:
                 notice(event)
             except Exception as error:  # noqa: BLE001 - watching must never stop the work
                 self._tell(name, event, error)
+
+    def _who_hears(self, kind: type[Event]) -> tuple[Listening, ...]:
+        return tuple(
+            (type(observer).__name__, observer.notice)
+            for observer, kinds in self._observers
+            if not kinds or kind in kinds
+        )
 
     def _tell(self, broken: str, event: Event, error: Exception) -> None:
         count = self.failures.get(broken, 0)
@@ -38,7 +52,7 @@ class Fanout:
             return
         text = f"{broken} failed on {type(event).__name__}: {type(error).__name__}: {error}"
         warning = Warned(about=f"observer {broken}", text=text)
-        for name, notice in self._notices:
+        for name, notice in self._who_hears(Warned):
             if name != broken:
                 with suppress(Exception):
                     notice(warning)

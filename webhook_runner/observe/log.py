@@ -38,7 +38,10 @@ Rendered = Callable[[MutableMapping[str, Any]], str]
 
 LIBRARIES = ("aio_pika", "aiormq", "uvicorn", "asyncio")
 _MOST_REMEMBERED = 10_000
-_ENDS_ATTEMPT = RetryScheduled | TaskSucceeded | TaskFailed | TaskScheduled | TaskReleased
+# Tuples: each of these questions is asked several times for each task.
+_OF_ATTEMPT = (AttemptStarted, AttemptFinished)
+_ENDS_ATTEMPT = (RetryScheduled, TaskSucceeded, TaskFailed, TaskScheduled, TaskReleased)
+_DETAILS = (*_OF_ATTEMPT, TaskAccepted)
 
 
 class _Stamp:
@@ -180,13 +183,9 @@ def _route_libraries(logger: Logger) -> None:
 
 def _is_detail(event: Event) -> bool:
     """Whether the line would be for debugging; a shortcut around rendering the busiest ones."""
-    match event:
-        case AttemptStarted() | AttemptFinished() | TaskAccepted():
-            return True
-        case TaskReceived(envelope=envelope):
-            return not envelope.turn
-        case _:
-            return False
+    if isinstance(event, TaskReceived):
+        return not event.envelope.turn
+    return isinstance(event, _DETAILS)
 
 
 class LogObserver:
@@ -208,14 +207,15 @@ class LogObserver:
         self._attempts: dict[tuple[str, int], tuple[float, AttemptFinished | None]] = {}
         self._rejected = Seldom(monotonic)
         self._warned: set[str] = set()
+        self._is_brief = not logger.is_enabled_for(logging.DEBUG)
 
     def notice(self, event: Event) -> None:
         before: Fields = {}
-        if isinstance(event, AttemptStarted | AttemptFinished):
+        if isinstance(event, _OF_ATTEMPT):
             self._remember(event)
         elif isinstance(event, _ENDS_ATTEMPT):
             before = self._forget(event.envelope)
-        if _is_detail(event) and not self.logger.is_enabled_for(logging.DEBUG):
+        if self._is_brief and _is_detail(event):
             return
         if isinstance(event, Warned) and self._is_told(event.about):
             return

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Iterable, Mapping
+from typing import get_args
 
 from prometheus_client.exposition import generate_latest
 
@@ -111,6 +112,17 @@ class MetricsObserver:
         self._reason = Words()
         self._connections = 0
         self._read_destinations: Callable[[], Mapping[str, int]] = dict
+        # Looked up by class: a chain of questions would be asked several times for each task.
+        self._takers: dict[type[Event], Callable[..., None]] = {
+            kind: taker
+            for kinds, taker in (
+                (AttemptEvent, self._attempt),
+                (ArrivalEvent, self._arrival),
+                (BrokerEvent, self._broker),
+                (DaemonEvent, self._daemon),
+            )
+            for kind in get_args(kinds)
+        }
         self._make_task_metrics()
         self._make_daemon_metrics(version)
         self.set_queues(queues)
@@ -119,13 +131,13 @@ class MetricsObserver:
         """Take these names for labels from now on, and show each from zero."""
         self._queues = frozenset(queues)
         for queue in sorted(self._queues):
-            self._in_flight(queue)
-            self._consuming(queue)
-            self._tasks(queue, "succeeded", "")
+            self._in_flight[queue,] += 0
+            self._consuming[queue,] += 0
+            self._tasks[queue, "succeeded", ""] += 0
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Show a number that somebody else keeps; ``read`` is called for every page."""
-        self._register.plain_gauge(name, text).set_function(read)
+        self._register.watched_gauge(name, text, read)
 
     def watch_destinations(self, read: Callable[[], Mapping[str, int]]) -> None:
         """Show how many destinations there are in each state; ``read`` as in ``watch``."""
@@ -134,31 +146,24 @@ class MetricsObserver:
     def text(self) -> bytes:
         """Return the page for a Prometheus server, in its text format 0.0.4."""
         for state, number in self._read_destinations().items():
-            self._breakers(state).set(number)
+            self._breakers[state,] = number
         return generate_latest(self.registry)
 
     def notice(self, event: Event) -> None:
-        if isinstance(event, AttemptEvent):
-            self._attempt(event)
-        elif isinstance(event, ArrivalEvent):
-            self._arrival(event)
-        elif isinstance(event, BrokerEvent):
-            self._broker(event)
-        else:
-            self._daemon(event)
+        self._takers[type(event)](event)
 
     def _daemon(self, event: DaemonEvent) -> None:
         match event:
             case TaskAccepted() | TaskRefused():
                 self._door(event)
             case StoreFailed() | StoreMended():
-                self._store_up.set(isinstance(event, StoreMended))
+                self._store_up[()] = isinstance(event, StoreMended)
             case BreakerOpened() | BreakerClosed():
                 turn = "open" if isinstance(event, BreakerOpened) else "closed"
-                self._breaker_turns(turn).inc()
+                self._breaker_turns[turn,] += 1
             case ConfigReloaded() | ConfigRefused():
                 took = "true" if isinstance(event, ConfigReloaded) else "false"
-                self._reloads(took).inc()
+                self._reloads[took,] += 1
             case (
                 TaskReleased()
                 | Warned()
@@ -175,14 +180,14 @@ class MetricsObserver:
         queue = self._queue(event.envelope.task.queue)
         match event:
             case AttemptStarted(lag=lag):
-                self._in_flight(queue).inc()
-                self._lag(queue).observe(max(lag, 0.0))
+                self._in_flight[queue,] += 1
+                self._lag[queue,].observe(max(lag, 0.0))
             case AttemptFinished(outcome=outcome, seconds=seconds):
-                self._in_flight(queue).dec()
-                self._attempts(queue, outcome_class(outcome)).inc()
-                self._request_seconds(queue).observe(seconds)
+                self._in_flight[queue,] -= 1
+                self._attempts[queue, outcome_class(outcome)] += 1
+                self._request_seconds[queue,].observe(seconds)
             case RetryScheduled(delay=delay):
-                self._retry_delay(queue).observe(delay)
+                self._retry_delay[queue,].observe(delay)
             case TaskSucceeded() | TaskCancelled():
                 self._ended(event, queue)
             case TaskFailed():
@@ -191,65 +196,65 @@ class MetricsObserver:
     def _ended(self, event: TaskSucceeded | TaskCancelled, queue: str) -> None:
         is_rollback = event.envelope.kind is Kind.ROLLBACK
         if isinstance(event, TaskCancelled):
-            self._tasks(queue, "cancelled", "").inc()
+            self._tasks[queue, "cancelled", ""] += 1
             if event.rolled_back or is_rollback:
-                self._rollbacks(queue, "failed" if is_rollback else "pending").inc()
+                self._rollbacks[queue, "failed" if is_rollback else "pending"] += 1
         else:
-            self._tasks(queue, "succeeded", "").inc()
+            self._tasks[queue, "succeeded", ""] += 1
             if is_rollback:
-                self._rollbacks(queue, "delivered").inc()
+                self._rollbacks[queue, "delivered"] += 1
 
     def _failed(self, event: TaskFailed, queue: str) -> None:
         reason = self._reason(event.failure.reason)
-        self._tasks(queue, "expired" if event.expired else "failed", reason).inc()
-        self._dead(queue, reason).inc()
+        self._tasks[queue, "expired" if event.expired else "failed", reason] += 1
+        self._dead[queue, reason] += 1
         if event.rolled_back:
-            self._rollbacks(queue, "pending").inc()
+            self._rollbacks[queue, "pending"] += 1
         if event.envelope.kind is Kind.ROLLBACK:
-            self._rollbacks(queue, "failed").inc()
+            self._rollbacks[queue, "failed"] += 1
 
     def _door(self, event: TaskAccepted | TaskRefused) -> None:
         match event:
             case TaskAccepted(envelope=envelope):
-                self._accepted(self._queue(envelope.task.queue)).inc()
+                self._accepted[self._queue(envelope.task.queue),] += 1
             case TaskRefused(queue=queue, reason=reason):
-                self._refused(self._queue(queue), self._reason(reason)).inc()
+                self._refused[self._queue(queue), self._reason(reason)] += 1
 
     def _arrival(self, event: ArrivalEvent) -> None:
         match event:
             case TaskReceived(envelope=envelope):
                 again = "true" if envelope.turn else "false"
-                self._received(self._queue(envelope.task.queue), again).inc()
+                self._received[self._queue(envelope.task.queue), again] += 1
             case TaskRejected(queue=name, reason=reason):
                 queue, reason = self._queue(name), self._reason(reason)
-                self._tasks(queue, "invalid", reason).inc()
-                self._invalid(queue, reason).inc()
+                self._tasks[queue, "invalid", reason] += 1
+                self._invalid[queue, reason] += 1
             case TaskForwarded(envelope=envelope, errand=errand):
                 labels = self._queue(envelope.task.queue), self._reason(errand)
-                self._forwarded(*labels).inc()
+                self._forwarded[labels] += 1
             case TaskScheduled(envelope=envelope, why=why):
-                self._held(self._queue(envelope.task.queue), self._reason(why)).inc()
+                self._held[self._queue(envelope.task.queue), self._reason(why)] += 1
             case TaskDropped(envelope=envelope, reason=reason):
                 labels = self._queue(envelope.task.queue), self._reason(reason)
-                self._dropped(*labels).inc()
+                self._dropped[labels] += 1
 
     def _broker(self, event: BrokerEvent) -> None:
         match event:
             case BrokerConnected():
-                self._up.set(1)
-                self._blocked.set(0)
+                self._up[()] = 1
+                self._blocked[()] = 0
                 self._connections += 1
                 if self._connections > 1:
-                    self._reconnects.inc()
+                    self._reconnects[()] += 1
             case BrokerLost():
-                self._up.set(0)
-                self._blocked.set(0)
+                self._up[()] = 0
+                self._blocked[()] = 0
             case BrokerBlocked():
-                self._blocked.set(1)
+                self._blocked[()] = 1
             case BrokerUnblocked():
-                self._blocked.set(0)
+                self._blocked[()] = 0
             case ConsumingChanged(queue=queue, consuming=consuming):
-                self._consuming(self._queue(queue)).set(consuming)
+                self._consuming[self._queue(queue),] = consuming
 
     def _queue(self, name: str) -> str:
         return name if name in self._queues else OTHER
@@ -276,22 +281,18 @@ class MetricsObserver:
         self._retry_delay = histogram("retry_delay_seconds", "Wait for a retry.", _DELAY_SECONDS)
 
     def _make_daemon_metrics(self, version: str) -> None:
-        gauge, plain = self._register.gauge, self._register.plain_gauge
+        count, gauge = self._register.counter, self._register.gauge
         self._in_flight = gauge("in_flight", "Attempts running now.", "queue")
         self._consuming = gauge("consuming", "1 while the queue is consumed.", "queue")
-        self._up = plain("broker_up", "1 while connected to the broker.")
-        self._blocked = plain("broker_blocked", "1 while it takes no publishes.")
-        self._store_up = plain("store_up", "1 while the store takes entries.")
-        self._store_up.set(1)
-        self._reconnects = self._register.plain_counter(
-            "reconnects", "Connections after the first."
-        )
+        self._up = gauge("broker_up", "1 while connected to the broker.")
+        self._blocked = gauge("broker_blocked", "1 while it takes no publishes.")
+        self._store_up = gauge("store_up", "1 while the store takes entries.")
+        self._store_up[()] = 1
+        self._reconnects = count("reconnects", "Connections after the first.")
         self._breakers = gauge("breaker_state", "Destinations by how they stand.", "state")
-        self._breaker_turns = self._register.counter(
+        self._breaker_turns = count(
             "breaker_changes", "Breakers that opened or were closed.", "state"
         )
-        self._reloads = self._register.counter(
-            "config_reloads", "Reloads of the configuration.", "ok"
-        )
+        self._reloads = count("config_reloads", "Reloads of the configuration.", "ok")
         build = gauge("build_info", "1; the labels say what runs.", "version", "python")
-        build(version, platform.python_version()).set(1)
+        build[version, platform.python_version()] = 1

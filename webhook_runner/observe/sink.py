@@ -1,5 +1,6 @@
 """Where log lines go: a stream that may be closed, full or slow, and never stops the daemon."""
 
+import asyncio
 import io
 import select
 from collections import deque
@@ -22,6 +23,7 @@ class Sink:
         self._pending: deque[bytes] = deque()
         self._pending_bytes = 0
         self._file: io.FileIO | None = None
+        self._is_due = False
         self.lost = 0
         try:
             self._file = io.FileIO(stream.fileno(), "wb", closefd=False)
@@ -38,7 +40,7 @@ class Sink:
             return False
 
     def write(self, line: str) -> None:
-        """Write one line, given without its line end."""
+        """Take one line, given without its line end; within an event loop, for its next turn."""
         if self._file is None:
             self._write_text(f"{line}\n")
             return
@@ -50,10 +52,12 @@ class Sink:
             return
         self._pending.append(data)
         self._pending_bytes += len(data)
-        self.flush()
+        if not self._is_due:
+            self._flush_soon()
 
     def flush(self) -> None:
         """Write what waits, as far as the stream takes it now."""
+        self._is_due = False
         try:
             while self._pending and self._file is not None and self._poll.poll(0):
                 self._write_piece(self._file)
@@ -62,14 +66,31 @@ class Sink:
             self._pending.clear()
             self._pending_bytes = 0
 
-    def _write_piece(self, file: io.FileIO) -> None:
-        data = self._pending[0]
-        written = file.write(data[:_PIECE]) or 0
-        self._pending_bytes -= written
-        if written == len(data):
-            self._pending.popleft()
+    def _flush_soon(self) -> None:
+        """Let all lines of one turn of the event loop go in one write."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
         else:
-            self._pending[0] = data[written:]
+            self._is_due = True
+            loop.call_soon(self.flush)
+
+    def _write_piece(self, file: io.FileIO) -> None:
+        lines = [self._pending.popleft()]
+        size = len(lines[0])
+        while self._pending and size + len(self._pending[0]) <= _PIECE:
+            lines.append(self._pending.popleft())
+            size += len(lines[-1])
+        data = b"".join(lines)
+        try:
+            written = file.write(data[:_PIECE]) or 0
+        except BaseException:
+            self._pending.extendleft(reversed(lines))
+            raise
+        self._pending_bytes -= written
+        if written < size:
+            self._pending.appendleft(data[written:])
 
     def _write_text(self, text: str) -> None:
         try:

@@ -1,6 +1,8 @@
 """Settings become a daemon: the only module that names implementations."""
 
 import asyncio
+import atexit
+import gc
 import importlib
 import importlib.util
 import os
@@ -30,6 +32,7 @@ from webhook_runner.observe.gauges import LOOP_TASKS, SCHEDULED
 from webhook_runner.observe.log import LogObserver, configure
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.redact import Redaction, clean
+from webhook_runner.observe.sink import Sink
 from webhook_runner.ports import Broker, Clock, Dispatcher, Observer, Store
 from webhook_runner.process.clock import SystemClock, dice, task_id
 from webhook_runner.process.daemon import Daemon, Parts
@@ -46,6 +49,8 @@ from webhook_runner.process.readiness import Bell
 from webhook_runner.settings import Settings
 from webhook_runner.store.open_store import make_store
 from webhook_runner.task.event import DaemonOnDefaults, DaemonStarted, Warned
+
+_BETWEEN_COLLECTIONS = 20_000
 
 
 def serve(reread: Callable[[], Loaded]) -> int:
@@ -70,10 +75,10 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     """Wire every part by hand. Raises ConfigError."""
     settings, clock, bell, loss = loaded.settings, SystemClock(), Bell(), Loss()
     redaction = Redaction()
-    log = LogObserver(configure(settings.log, redaction=redaction), metadata=settings.log.metadata)
+    log = _log(settings, redaction)
     metrics = MetricsObserver(__version__, settings.queues)
     door = Door(settings.api, clock)
-    observer = Fanout(log, metrics, bell, loss, door.events)
+    observer = _observers(log, metrics, bell, loss, door)
     store = _store(settings, clock, observer)
     recorded = store.state().kind != "none"
     if recorded:
@@ -97,6 +102,21 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     )
     _introduce(loaded, observer)
     return Daemon(settings, parts, reread, adopt)
+
+
+def _log(settings: Settings, redaction: Redaction) -> LogObserver:
+    sink = Sink(sys.stderr)
+    atexit.register(sink.flush)  # the lines of the last turn of the loop
+    return LogObserver(configure(settings.log, sink, redaction), metadata=settings.log.metadata)
+
+
+def _observers(
+    log: LogObserver, metrics: MetricsObserver, bell: Bell, loss: Loss, door: Door
+) -> Fanout:
+    observer = Fanout(log, metrics, door.events)
+    observer.join(bell, bell.hears)
+    observer.join(loss, loss.hears)
+    return observer
 
 
 def _adopter(
@@ -133,7 +153,7 @@ def _control(
     shared = not settings.queue_file
     control = Control(task_id(), queues, broker, store, observer, clock, is_shared=shared)
     broker.attend(control.hearing)
-    observer.join(control.fellows)
+    observer.join(control.fellows, control.fellows.hears)
     return control
 
 
@@ -192,5 +212,8 @@ def _run(main: Coroutine[Any, Any, int]) -> int:
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     if importlib.util.find_spec("uvloop"):
         factory = importlib.import_module("uvloop").new_event_loop
+    # What is there by now stays: no collection need look at it again. Tasks leave few cycles.
+    gc.freeze()
+    gc.set_threshold(_BETWEEN_COLLECTIONS, 50, 100)
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main)

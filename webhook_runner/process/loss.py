@@ -11,6 +11,8 @@ NO_BROKER = 69
 class Loss:
     """An observer that notes when a broker that was connected is lost; ``error`` says how."""
 
+    hears = (BrokerConnected, BrokerLost)
+
     def __init__(self) -> None:
         self.noticed = asyncio.Event()
         self.error = ""

@@ -18,23 +18,22 @@ from webhook_runner.task.event import (
     StoreMended,
 )
 
-_SAYS_MORE = (
-    BrokerBlocked
-    | BrokerConnected
-    | BrokerLost
-    | BrokerUnblocked
-    | ConfigReloaded
-    | ConsumingChanged
-    | StoreFailed
-    | StoreMended
-)
-
-
 _FINE = frozenset({"ok", "resting", Hold.STEERED.value})
 
 
 class Bell:
     """An observer that rings when readiness may have changed."""
+
+    hears = (
+        BrokerBlocked,
+        BrokerConnected,
+        BrokerLost,
+        BrokerUnblocked,
+        ConfigReloaded,
+        ConsumingChanged,
+        StoreFailed,
+        StoreMended,
+    )
 
     def __init__(self) -> None:
         self.rung = asyncio.Event()
@@ -43,7 +42,7 @@ class Bell:
     def notice(self, event: Event) -> None:
         if isinstance(event, StoreFailed | StoreMended):
             self.store_turned.set()
-        if isinstance(event, _SAYS_MORE):
+        if isinstance(event, self.hears):
             self.rung.set()
 
 

@@ -30,3 +30,15 @@ def test_when_all_are_broken_the_caller_notices_nothing() -> None:
     fanout = Fanout(Broken(), Broken())
     fanout.notice(DaemonReady())
     assert fanout.failures == {"Broken": 2}
+
+
+def test_who_wants_to_hear_of_few_kinds_is_told_of_no_others() -> None:
+    few, all_of_them = Recorder(), Recorder()
+    fanout = Fanout(all_of_them)
+    fanout.notice(DaemonReady())
+    fanout.join(few, (Warned,))
+    told: list[Event] = [DaemonReady(), Warned("a", "b")]
+    for event in told:
+        fanout.notice(event)
+    assert few.events == [Warned("a", "b")]
+    assert all_of_them.events == [DaemonReady(), *told]
