@@ -51,6 +51,23 @@ async def test_cancelling_again_is_the_same_as_once(start: StartWorld) -> None:
     assert await world.control.tasks.cancel("t") is CancelState.CANCELLED
 
 
+async def test_cancelling_reaches_an_earlier_task_of_the_id_though_the_latest_is_cancelled(
+    start: StartWorld,
+) -> None:
+    world = await start(store=MEMORY, company=True)
+    assert await world.control.tasks.cancel("t", force=True) is CancelState.REQUESTED
+    await world.at(1)
+    await accept(world, countdown=3600)
+    # Without a time of its own it is taken for older than the cancellation.
+    world.send({"id": "t", "url": "/other"})
+    await world.settle()
+    assert await state_of(world) is TaskState.CANCELLED
+    assert await world.control.tasks.cancel("t") is CancelState.CANCELLED
+    await world.at(3602)
+    assert not world.dispatcher.sent
+    assert world.is_idle()
+
+
 async def test_without_a_store_nobody_can_say_that_what_waits_is_there(start: StartWorld) -> None:
     world = await start(company=True)
     await accept(world, countdown=3600)

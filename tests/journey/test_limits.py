@@ -99,6 +99,23 @@ async def test_fewer_at_once_holds_for_those_that_wait_for_the_broker_too(
     assert world.dispatcher.running == 3
 
 
+async def test_a_new_rate_holds_for_those_that_had_passed_the_gate_before(
+    start: StartWorld,
+) -> None:
+    world = await start(concurrency=10)
+    world.broker.block(blocked=True)
+    for number in range(10):
+        world.send({"url": "/x", "id": f"t{number}"})
+    await world.settle()
+    limited = QueueSettings(concurrency=10, rate=1.0, bucket_size=2.0)
+    await world.consumer.reconfigure(limited, world.settings.base_url)
+    world.broker.block(blocked=False)
+    await world.settle()
+    assert len(world.dispatcher.sent) == 2
+    await world.at(8)
+    assert len(world.dispatcher.sent) == 10
+
+
 @pytest.mark.parametrize(("rate", "per_second"), [("10/s", 10.0), ("30/m", 0.5), ("50/s", 50.0)])
 async def test_the_rate_is_never_exceeded_in_any_window_and_is_reached(
     start: StartWorld, rate: str, per_second: float

@@ -32,7 +32,7 @@ class People(Press):
         """Call it off, not in the very millisecond of its receipt: nobody could."""
         self.loop.pass_time(0.002)
         pages, asked_at = self._namesakes(page), self.clock.now()
-        known = [each.possible for each in pages]
+        known = [(each.possible, each.births) for each in pages]
         self.book.called_off.add(page.id)
         for each in pages:
             each.called_off = True
@@ -40,10 +40,10 @@ class People(Press):
         def answered(answer: Any) -> None:
             if isinstance(answer, UnknownTaskError | ConflictError | UNKNOWN):
                 return
-            for each, possible in zip(pages, known, strict=True):
-                is_one = possible == 1 or b'"id": ' in each.source
+            for each, before in zip(pages, known, strict=True):
+                is_one = each.possible == 1 or b'"id": ' in each.source
                 is_one = is_one and not each.unanswered
-                is_one = is_one and each.possible == possible
+                is_one = is_one and (each.possible, each.births) == before
                 each.revoked_at = asked_at if is_one else None
 
         self.ask(lambda: self.life.world.control.tasks.cancel(page.id), answered)

@@ -70,16 +70,19 @@ class Gate:
 
     ``on_dry`` is awaited with the seconds until the next token when that is more than ``DRY``
     away, before the request that took the last one is sent: nothing more is to be fetched.
+    ``era`` tells tokens of the limits in force from those of earlier ones.
     """
 
     def __init__(self, queue: QueueSettings, clock: Clock) -> None:
         self._clock = clock
         self.monotonic = clock.monotonic
         self.on_dry: Callable[[float], Awaitable[None]] = _carry_on
-        self._tokens = TokenBucket(queue.rate, _size(queue), clock.monotonic())
+        self._rate = queue.rate, _size(queue)
+        self._tokens = TokenBucket(*self._rate, clock.monotonic())
         self._slots = HostSlots(queue, lambda: self.wait() > 0)
         self._is_closed = False
         self._changed = asyncio.Event()
+        self.era = 0
 
     @property
     def used(self) -> int:
@@ -178,7 +181,11 @@ class Gate:
 
     def reconfigure(self, queue: QueueSettings) -> None:
         self._slots.reconfigure(queue)
-        self._tokens.reconfigure(queue.rate, _size(queue), self.monotonic())
+        rate = queue.rate, _size(queue)
+        if rate != self._rate:
+            self._rate = rate
+            self.era += 1
+            self._tokens.reconfigure(*rate, self.monotonic())
         self._wake_sleepers()
 
     def hold(self) -> None:

@@ -10,7 +10,7 @@ from webhook_runner.task.url import NOWHERE
 
 FRESH = 0.25
 """A token older than this (seconds) does not count: who were held up behind the gate would start
-at once, all together."""
+at once, all together. Nor does one that was taken by limits which have changed since."""
 
 
 class Passage:
@@ -26,6 +26,7 @@ class Passage:
         self._crowd = crowd
         self._entered = entered
         self._entered_at = lane.gate.monotonic() if entered else 0.0
+        self._era = lane.gate.era
         self._claimed = False
         self._in_crowd = False
         self._alone = False
@@ -49,6 +50,7 @@ class Passage:
             if entry is not Entry.ENTERED:
                 return entry
             self._entered, self._entered_at = True, gate.monotonic()
+            self._era = gate.era
         self._claimed = True
         await gate.warn_if_dry()
         await self._crowd.enter(alone=alone)
@@ -60,7 +62,8 @@ class Passage:
         self._leave(unused=not self.used)
 
     def _is_fresh(self) -> bool:
-        return self.lane.gate.monotonic() - self._entered_at <= FRESH
+        gate = self.lane.gate
+        return gate.era == self._era and gate.monotonic() - self._entered_at <= FRESH
 
     def _leave(self, *, unused: bool) -> None:
         if self._in_crowd:

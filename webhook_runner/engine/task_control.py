@@ -204,7 +204,7 @@ class TaskControl:
                 return None
             return UnknownTaskError(f"no task {name:.100} is known")
         if record.state is TaskState.CANCELLED:
-            return CancelState.CANCELLED
+            return None  # an earlier task of its id may not have ended
         return _has_ended(record) if record.state.is_final else None
 
     async def _conclude(self, name: str, record: TaskRecord | None, said: Said) -> Cancelled:
