@@ -17,7 +17,7 @@ TYPED := $(wildcard webhook_runner tests bench examples docs)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock broker database network fmt lint types imports unit check test test-repeat soak fuzz mutants figures chaos demo docs clean
+.PHONY: help setup lock broker database network fmt lint types imports unit check test test-repeat soak fuzz mutants bench figures chaos demo docs clean
 
 help: ## show this list
 	@echo "make TARGET, where TARGET is one of"
@@ -85,6 +85,7 @@ check: lint types imports unit ## lint, types, imports and unit: under a minute
 # What cannot be had is told by the tests that need it.
 define needs
 @for each in rabbitmq postgresql iproute2 libfaketime; do sh tests/parts/install_$$each.sh || true; done
+@sh tests/parts/install_bench.sh c || true
 endef
 
 test: $(STAMP) ## every test; brings RabbitMQ and PostgreSQL when it may
@@ -102,6 +103,21 @@ fuzz: $(STAMP) ## made-up input for all that reads input, for SECONDS=60 each (O
 
 mutants: $(STAMP) ## small wrong changes of the decisions: which the unit tests notice (ONLY=policy/retry.py)
 	@$(RUN) -m tests.mutation $(if $(ONLY),--only $(ONLY))
+
+# The rivals have an environment of their own: what they need cannot change what we run on.
+RIVALS := .bench/venv/.complete
+$(RIVALS): pyproject.toml
+	@echo "setting up .bench/venv with the rivals (about a minute the first time)"
+	@[ -x .bench/venv/bin/python ] || $(PYTHON) -m venv .bench/venv
+	@$(RUN) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["bench"], sep="\n")' \
+	  > .bench/requirements.txt
+	@.bench/venv/bin/python -m pip install -qq --requirement .bench/requirements.txt || $(FAILED)
+	@touch $(RIVALS)
+
+bench: $(STAMP) $(RIVALS) ## we beside Celery, dramatiq, taskiq, FastStream and Go (QUICK=1: in five minutes, WRITE=1)
+	@sh tests/parts/install_rabbitmq.sh || true
+	@sh tests/parts/install_bench.sh || true
+	@$(RUN) -m bench.race $(if $(QUICK),--quick) $(if $(WRITE),--write) $(if $(ONLY),--only $(ONLY))
 
 figures: $(STAMP) ## the figures of bench/README.md, in minutes (LONG=1: in hours)
 	$(needs)
@@ -126,5 +142,5 @@ docs: $(STAMP) ## write docs/reference anew from the code
 
 clean: ## remove what the other targets made
 	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* \
-	  .fuzz .mutants.json .repeat
+	  .fuzz .mutants.json .repeat .bench bench/results
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

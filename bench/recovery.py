@@ -53,19 +53,21 @@ def measure(runs: int) -> Recovery:
         raise LookupError("no RabbitMQ is installed here")
     with tempfile.TemporaryDirectory(prefix="wr-recovery-") as name:
         directory = Path(name)
-        embedded = max(_start(directory) for _ in range(runs))
+        server = f"embedded:{directory}/queue.db"
+        embedded = max(start(directory, server) for _ in range(runs))
         with RabbitNode.start() as node:
             found = [_broker_dies(directory, node) for _ in range(runs)]
     return Recovery(embedded, *(max(column) for column in zip(*found, strict=True)))
 
 
-def _start(directory: Path) -> float:
-    config = config_for(f"embedded:{directory}/queue.db", "http://127.0.0.1:1")
+def start(directory: Path, server: str) -> float:
+    """Start a daemon on a broker, and end it; return the seconds until it was ready."""
+    config = config_for(server, "http://127.0.0.1:1")
     with Served(directory, config) as daemon:
         began = daemon.start()
         ready = daemon.ready() - began
         daemon.terminate()
-    print(f"embedded: ready after {ready:.2f} s")
+    print(f"{server}: ready after {ready:.2f} s")
     return ready
 
 
