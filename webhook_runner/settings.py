@@ -159,6 +159,7 @@ class BreakerSettings(Section):
 
 class PerformanceSettings(Section):
     http: Literal["lean", "httpx2"] = "lean"
+    amqp: Literal["lean", "aio-pika"] = "lean"
 
 
 class LogSettings(Section):

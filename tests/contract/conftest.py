@@ -6,17 +6,18 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from tests.contract.embedded_rig import embedded, in_memory
-from tests.contract.rabbit_rig import rabbitmq
+from tests.contract.rabbit_rig import rabbitmq, through_the_library
 from tests.contract.rig import Rig
 from tests.contract.store_rig import StoreRig, open_store, sqlite_url
 
 Open = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Rig]]
 LASTING = [
     pytest.param(rabbitmq, id="rabbitmq", marks=pytest.mark.rabbitmq),
+    pytest.param(through_the_library, id="aio-pika", marks=pytest.mark.rabbitmq),
     pytest.param(embedded, id="embedded"),
 ]
 RIGS = [*LASTING, pytest.param(in_memory, id="in_memory")]
-STEERED = {"rabbitmq", "embedded", "in_memory"}
+STEERED = {"rabbitmq", "aio-pika", "embedded", "in_memory"}
 """The brokers that are a board and a shelf too."""
 
 

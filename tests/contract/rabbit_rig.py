@@ -12,6 +12,7 @@ from tests.parts import publisher
 from tests.parts.node import RabbitNode
 from tests.parts.running_broker import Running
 from tests.parts.running_rabbit import running
+from webhook_runner.broker.amqp.stacks import Stack
 from webhook_runner.broker.rabbitmq import RabbitBroker
 
 QUEUES = ("q", "other")
@@ -20,10 +21,13 @@ _BESIDE = {"x-delivery-count", "wr-set-aside"}
 
 
 class RabbitRig(Rig):
-    def __init__(self, url: str, node: RabbitNode, at_work: Running[RabbitBroker]) -> None:
+    def __init__(
+        self, url: str, node: RabbitNode, at_work: Running[RabbitBroker], stack: Stack
+    ) -> None:
         super().__init__(at_work)
         self.url = url
         self.node = node
+        self.stack = stack
 
     async def submit(self, queue: str, body: bytes, **properties: Any) -> None:
         await asyncio.to_thread(publisher.publish, self.url, queue, body, **properties)
@@ -47,7 +51,7 @@ class RabbitRig(Rig):
         await asyncio.to_thread(self.node.memory_alarm, on=False)
 
     def successor(self) -> AbstractAsyncContextManager[Running[Any]]:
-        return running(self.url, QUEUES, attends=True)
+        return running(self.url, QUEUES, attends=True, stack=self.stack)
 
     async def _kept(self, queue: str) -> list[Kept]:
         return [
@@ -63,8 +67,17 @@ class RabbitRig(Rig):
 
 
 @asynccontextmanager
-async def rabbitmq(request: pytest.FixtureRequest) -> AsyncIterator[RabbitRig]:
+async def rabbitmq(
+    request: pytest.FixtureRequest, stack: Stack = "lean"
+) -> AsyncIterator[RabbitRig]:
     url: str = request.getfixturevalue("vhost_url")
     node: RabbitNode = request.getfixturevalue("node")
-    async with running(url, QUEUES, attends=True) as at_work:
-        yield RabbitRig(url, node, at_work)
+    async with running(url, QUEUES, attends=True, stack=stack) as at_work:
+        yield RabbitRig(url, node, at_work, stack)
+
+
+def through_the_library(
+    request: pytest.FixtureRequest,
+) -> AbstractAsyncContextManager[RabbitRig]:
+    """Open the same over the AMQP library, which is the reference of our own client."""
+    return rabbitmq(request, "aio-pika")

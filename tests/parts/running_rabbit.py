@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.parts.running_broker import Heard, Notes, Running, WallClock
+from webhook_runner.broker.amqp.stacks import Stack
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.policy.delay import WHEEL, Wheel
 from webhook_runner.settings import BrokerSettings
@@ -23,10 +24,11 @@ def start(
     wheel: Wheel = WHEEL,
     settings: BrokerSettings | None = None,
     attends: bool = False,
+    stack: Stack = "lean",
 ) -> Running[RabbitBroker]:
     """Start a broker without waiting for its connection."""
     clock, notes, heard = WallClock(), Notes(), Heard()
-    broker = RabbitBroker(settings or quick(), (url,), queues, clock, notes, wheel)
+    broker = RabbitBroker(settings or quick(), (url,), queues, clock, notes, wheel, stack=stack)
     if attends:
         broker.attend(heard)
     return Running(broker, clock, notes, asyncio.ensure_future(broker.run()), heard)
@@ -40,9 +42,10 @@ async def running(
     wheel: Wheel = WHEEL,
     settings: BrokerSettings | None = None,
     attends: bool = False,
+    stack: Stack = "lean",
 ) -> AsyncIterator[Running[RabbitBroker]]:
     """Start a broker, wait until it is connected, and drain it at the end."""
-    started = start(url, queues, wheel=wheel, settings=settings, attends=attends)
+    started = start(url, queues, wheel=wheel, settings=settings, attends=attends, stack=stack)
     await started.until_writable()
     try:
         yield started

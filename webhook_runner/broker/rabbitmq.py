@@ -15,6 +15,7 @@ from webhook_runner.broker.amqp.message import dead_letter, handle_of, quarantin
 from webhook_runner.broker.amqp.poison import Poison
 from webhook_runner.broker.amqp.session import Session, Surroundings
 from webhook_runner.broker.amqp.shelf import RabbitShelf
+from webhook_runner.broker.amqp.stacks import STACKS, Stack
 from webhook_runner.broker.amqp.topology import Topology, slot_key
 from webhook_runner.broker.amqp.wheel import WheelDriver
 from webhook_runner.broker.letter import invalid_marks
@@ -41,7 +42,7 @@ class Parts:
 class RabbitBroker:
     """Broker, Board and Shelf of `webhook_runner.ports`.
 
-    ``servers`` are AMQP urls, tried in random order.
+    ``servers`` are AMQP urls, tried in random order, by the client that is the ``stack``.
     """
 
     def __init__(
@@ -52,9 +53,11 @@ class RabbitBroker:
         clock: Clock,
         observer: Observer,
         wheel: Wheel = WHEEL,
+        *,
+        stack: Stack = "lean",
     ) -> None:
         topology = Topology(settings.prefix, queues, len(wheel.levels), wheel.ring)
-        self._around = Surroundings(settings, topology, clock, observer)
+        self._around = Surroundings(settings, topology, clock, observer, STACKS[stack])
         self._keeper = SessionKeeper(self._around, servers)
         self._board = RabbitBoard(self._around, self._keeper)
         self._shelf = RabbitShelf(self._around, self._keeper)

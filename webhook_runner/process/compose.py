@@ -144,7 +144,8 @@ def _broker(settings: Settings, clock: Clock, observer: Observer, *, recorded: b
     if settings.queue_file:
         return EmbeddedBroker(settings.queue_file, clock, observer, recorded=recorded)
     queues = tuple(settings.queues)
-    return RabbitBroker(settings.broker, settings.servers, queues, clock, observer)
+    stack = settings.performance.amqp
+    return RabbitBroker(settings.broker, settings.servers, queues, clock, observer, stack=stack)
 
 
 def _control(

@@ -9,6 +9,7 @@ import pytest
 from pamqp.commands import Connection as Frames
 
 from webhook_runner.broker.amqp.line import Line, address
+from webhook_runner.broker.amqp.stacks import STACKS, Stack
 from webhook_runner.errors import BrokerUnavailableError
 from webhook_runner.settings import BrokerSettings
 
@@ -32,22 +33,31 @@ async def refusing() -> AsyncIterator[str]:
         yield f"amqp://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
 
 
-def connect(server: str) -> asyncio.Task[Line]:
+@pytest.fixture(params=STACKS)
+def stack(request: pytest.FixtureRequest) -> Stack:
+    stack: Stack = request.param
+    return stack
+
+
+def connect(server: str, stack: Stack) -> asyncio.Task[Line]:
     where = address(server, BrokerSettings(), "test")
-    opening = Line.connect(where, frozenset(), lambda _: None, lambda: None)
-    return asyncio.ensure_future(opening)
+
+    async def opening() -> Line:
+        return await STACKS[stack](where, frozenset(), lambda _: None, lambda: None)
+
+    return asyncio.ensure_future(opening())
 
 
-async def test_a_refusal_is_told(refusing: str) -> None:
+async def test_a_refusal_is_told(refusing: str, stack: Stack) -> None:
     with pytest.raises(BrokerUnavailableError, match="vhost not found"):
-        await connect(refusing)
+        await connect(refusing, stack)
 
 
-async def test_a_cancellation_is_never_lost_to_a_refusal(refusing: str) -> None:
+async def test_a_cancellation_is_never_lost_to_a_refusal(refusing: str, stack: Stack) -> None:
     turns = 0
     while True:
         turns += 1
-        connecting = connect(refusing)
+        connecting = connect(refusing, stack)
         for _ in range(turns):
             await asyncio.sleep(0)
         if connecting.done():

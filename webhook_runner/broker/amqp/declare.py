@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from operator import methodcaller
 from typing import Literal
 
 from webhook_runner.broker.amqp.channel import Channel
@@ -120,14 +120,12 @@ class Declarer:
                     raise TopologyError(f"exchange {exchange.name} is missing: {_EXPORT}") from None
                 await self._act(
                     f"declare exchange {exchange.name}",
-                    partial(Channel.declare_exchange, exchange=exchange),
+                    methodcaller("declare_exchange", exchange),
                 )
 
     async def _declare(self, queue: Queue) -> None:
         try:
-            await self._act(
-                f"declare queue {queue.name}", partial(Channel.declare_queue, queue=queue)
-            )
+            await self._act(f"declare queue {queue.name}", methodcaller("declare_queue", queue))
         except DiffersError as error:
             # Another process, of another version, was faster.
             self._warn(queue.name, error)
@@ -137,7 +135,7 @@ class Declarer:
         for binding in queue.bindings:
             await self._act(
                 f"bind queue {queue.name} to exchange {binding.exchange}",
-                partial(Channel.bind, binding=binding),
+                methodcaller("bind", binding),
             )
 
     async def _compare(self, queue: Queue) -> None:

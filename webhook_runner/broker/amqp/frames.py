@@ -4,6 +4,8 @@ import struct
 from collections.abc import Mapping
 from functools import lru_cache
 
+from webhook_runner.broker.amqp.channel import Outgoing
+
 _METHOD, _HEADER, _BODY = 1, 2, 3
 _END = b"\xce"
 _BASIC, _PUBLISH, _ACK, _NACK = 60, 40, 80, 120
@@ -40,6 +42,21 @@ def publish(channel: int, exchange: str, key: str) -> bytes:
         + bytes((_MANDATORY,))
     )
     return _frame(_METHOD, channel, payload)
+
+
+def message(channel: int, out: Outgoing, message_id: str, largest: int) -> bytes:
+    """Pack all of a publish; ``largest`` is how many bytes of a body go into one frame."""
+    return publish(channel, out.exchange, out.key) + content(
+        channel,
+        out.body,
+        out.headers,
+        message_id=message_id,
+        content_type=out.content_type,
+        content_encoding=out.content_encoding,
+        correlation_id=out.correlation_id,
+        timestamp=out.timestamp,
+        largest=largest,
+    )
 
 
 def content(

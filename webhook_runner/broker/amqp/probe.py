@@ -18,9 +18,10 @@ from webhook_runner.broker.amqp.faults import (
     ForbiddenError,
     LostError,
     MissingError,
-    translated,
 )
-from webhook_runner.broker.amqp.line import Address, Line, address
+from webhook_runner.broker.amqp.library_faults import translated
+from webhook_runner.broker.amqp.library_line import LibraryLine
+from webhook_runner.broker.amqp.line import Address, address
 from webhook_runner.broker.amqp.topology import Queue
 from webhook_runner.errors import BrokerUnavailableError
 from webhook_runner.settings import BrokerSettings
@@ -58,7 +59,7 @@ class Probe:
     is asked about.
     """
 
-    def __init__(self, line: Line, where: Address) -> None:
+    def __init__(self, line: LibraryLine, where: Address) -> None:
         self._line = line
         self._where = where
         self._channel: AbstractChannel | None = None
@@ -72,7 +73,7 @@ class Probe:
 
         """
         where = address(server, settings, "webhook-runner doctor")
-        line = await Line.connect(where, frozenset(), lambda _: None, lambda: None)
+        line = await LibraryLine.connect(where, frozenset(), lambda _: None, lambda: None)
         return cls(line, where)
 
     @property

@@ -9,7 +9,8 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 
-from webhook_runner.broker.amqp.line import CONNECT_TIMEOUT, address, hush_library
+from webhook_runner.broker.amqp.library_line import hush_library
+from webhook_runner.broker.amqp.line import CONNECT_TIMEOUT, address
 from webhook_runner.errors import BrokerUnavailableError, UnknownQueueError
 from webhook_runner.settings import BrokerSettings
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from webhook_runner.broker.amqp.channel import Channel, Outgoing
 from webhook_runner.broker.amqp.declare import Declarer
 from webhook_runner.broker.amqp.faults import LostError, NackedError, ReturnedError
-from webhook_runner.broker.amqp.line import Address, Line, address
+from webhook_runner.broker.amqp.line import Address, Connect, Line, address
 from webhook_runner.broker.amqp.publisher import CHANNELS, Publisher
 from webhook_runner.broker.amqp.topology import Topology
 from webhook_runner.errors import BrokerUnavailableError, TopologyError
@@ -28,6 +28,7 @@ class Surroundings:
     topology: Topology
     clock: Clock
     observer: Observer
+    connect: Connect
 
 
 class Session:
@@ -84,7 +85,7 @@ class Session:
 
     async def _line(self, server: str, duty: str) -> Line:
         where = address(server, self.around.settings, f"webhook-runner {duty}")
-        line = await Line.connect(
+        line = await self.around.connect(
             where,
             self.around.topology.ours,
             lambda reason: self._block(duty, reason),
