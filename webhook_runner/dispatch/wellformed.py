@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from urllib.parse import urlsplit
 
 from webhook_runner.errors import RefusedError
@@ -28,7 +27,10 @@ _OURS = frozenset(
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNFIT_IN_VALUE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _UNFIT_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
+# The same few names come with every request.
+_faultless: set[str] = set()
 _LONGEST_REMEMBERED = 64
+_MOST_REMEMBERED = 512
 _METHODS_OF_PROXIES = frozenset({"CONNECT", "TRACE"})
 
 
@@ -95,9 +97,9 @@ def check_headers(headers: Mapping[str, str]) -> None:
     if not isinstance(headers, Mapping):
         raise RefusedError("header", f"headers are {type(headers).__name__}, not a mapping")
     for name, value in headers.items():
-        if fault := _name_fault(name):
+        if name not in _faultless and (fault := _name_fault(name)):
             raise RefusedError("header", fault)
-        if not _is_value(value):
+        if not (type(value) is str and value.isprintable()) and not _is_value(value):
             raise RefusedError("header", f"the value of {name} is not text, or holds controls")
 
 
@@ -106,21 +108,13 @@ def check_headers(headers: Mapping[str, str]) -> None:
 
 def _name_fault(name: object) -> str:
     """Say what speaks against the name of a header; nothing: an empty string."""
-    if not isinstance(name, str):
-        return f"{name!r} is no header name"
-    return _fault_once(name) if len(name) <= _LONGEST_REMEMBERED else _fault_of(name)
-
-
-def _fault_of(name: str) -> str:
-    if not _is_token(name):
+    if not isinstance(name, str) or not _is_token(name):
         return f"{name!r} is no header name"
     if name.lower() in _OURS or name.lower().startswith("proxy-"):
         return f"{name} frames the message: it cannot be set"
+    if len(name) <= _LONGEST_REMEMBERED and len(_faultless) < _MOST_REMEMBERED:
+        _faultless.add(name)
     return ""
-
-
-# The same few names come with every request.
-_fault_once = lru_cache(maxsize=512)(_fault_of)
 
 
 def _is_token(value: object) -> bool:

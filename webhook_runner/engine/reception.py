@@ -31,6 +31,7 @@ class Reception:
         has_store: bool = False,
     ) -> None:
         self._settings = settings
+        self._rules = _rules(settings)
         self._lanes = lanes
         self._clock = clock
         self._observer = observer
@@ -45,6 +46,7 @@ class Reception:
 
     def reconfigure(self, settings: Settings) -> None:
         self._settings = settings
+        self._rules = _rules(settings)
 
     def read(self, delivery: Delivery) -> Envelope:
         """Return the envelope of a delivery.
@@ -102,13 +104,7 @@ class Reception:
         return replace(envelope, run=self._next_run(now))
 
     def _decoded(self, message: Message, queue: str, now: float) -> Envelope:
-        rules = Rules(
-            max_message_bytes=self._settings.max_message_bytes,
-            max_delay=self._settings.max_delay,
-            strict=self._settings.strict,
-            body_on_get=True,  # asked below, of the queue that it turns out to be for
-        )
-        decoded = decode(message, queue, now=now, rules=rules, make_id=self._make_id)
+        decoded = decode(message, queue, now=now, rules=self._rules, make_id=self._make_id)
         for warning in decoded.warnings:
             self._observer.notice(Warned(f"{queue}: {warning}", warning))
         return decoded.envelope
@@ -166,3 +162,12 @@ class Reception:
                 raise InvalidTaskError(
                     "host_not_allowed", f"{host}:{port} is not one of {right}", field
                 )
+
+
+def _rules(settings: Settings) -> Rules:
+    return Rules(
+        max_message_bytes=settings.max_message_bytes,
+        max_delay=settings.max_delay,
+        strict=settings.strict,
+        body_on_get=True,  # asked of the queue that it turns out to be for
+    )

@@ -17,11 +17,9 @@ _LONGEST_NAP = 1.0
 class SystemClock:
     """The port Clock over the operating system's clocks."""
 
-    def now(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
+    # Not functions of ours around them: they are asked twenty times for each task.
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from webhook_runner.settings import QueueSettings
 from webhook_runner.task.instant import rfc_3339
 from webhook_runner.task.limit import retries_of
-from webhook_runner.task.model import Envelope, Kind
+from webhook_runner.task.model import Envelope, Kind, Task
 from webhook_runner.task.request import Request
 from webhook_runner.task.url import absolute
 
@@ -53,8 +53,16 @@ def _timeout(envelope: Envelope, queue: QueueSettings, now: float | None) -> flo
     return max(SHORTEST_TIMEOUT_SECONDS, min(timeout, task.expires - now))
 
 
-def _merged(*layers: Mapping[str, str]) -> dict[str, str]:
+def _merged(
+    defaults: Mapping[str, str],
+    queue: Mapping[str, str],
+    task: Mapping[str, str],
+    ours: Mapping[str, str],
+) -> Mapping[str, str]:
     """Lay headers over each other: later layers win, and case does not matter."""
+    if not queue and not task:
+        return {**defaults, **ours}  # no name is in both
+    layers = defaults, queue, task, ours
     merged = {name.lower(): (name, value) for layer in layers for name, value in layer.items()}
     return dict(merged.values())
 
@@ -67,30 +75,31 @@ def _defaults(body: bytes, version: str) -> dict[str, str]:
 
 
 def _ours(envelope: Envelope, queue: QueueSettings) -> dict[str, str]:
-    limit = retries_of(envelope, queue)
-    facts = {
-        "Task-Id": envelope.origin or envelope.task.id,
-        "Queue": envelope.task.queue,
-        "Event": envelope.kind.value,
-        "Attempt": str(envelope.attempt),
-        "Retry-Count": str(envelope.attempt - 1),
-        "Max-Retries": "" if limit is None else str(limit),
-        "Possible-Duplicate": "true" if envelope.doubtful else "",
-        **dict(_times(envelope)),
-        **dict(_history(envelope)),
+    headers = {
+        "Webhook-Runner-Task-Id": envelope.origin or envelope.task.id,
+        "Webhook-Runner-Queue": envelope.task.queue,
+        "Webhook-Runner-Event": envelope.kind.value,
+        "Webhook-Runner-Attempt": str(envelope.attempt),
+        "Webhook-Runner-Retry-Count": str(envelope.attempt - 1),
+        "Idempotency-Key": envelope.task.id,
+        "Accept-Encoding": "identity",
     }
-    headers = {f"Webhook-Runner-{name}": value for name, value in facts.items() if value}
-    headers["Idempotency-Key"] = envelope.task.id
-    headers["Accept-Encoding"] = "identity"
+    limit = retries_of(envelope, queue)
+    if limit is not None:
+        headers["Webhook-Runner-Max-Retries"] = str(limit)
+    if envelope.doubtful:
+        headers["Webhook-Runner-Possible-Duplicate"] = "true"
     if envelope.traceparent:
         headers["traceparent"] = envelope.traceparent
+    for name, value in (*_times(envelope.task, envelope.due_at), *_history(envelope)):
+        if value:
+            headers[f"Webhook-Runner-{name}"] = value
     return headers
 
 
-def _times(envelope: Envelope) -> Iterable[tuple[str, str]]:
-    task = envelope.task
+def _times(task: Task, due_at: float) -> Iterable[tuple[str, str]]:
     if task.eta is not None or task.countdown is not None:
-        yield "Eta", rfc_3339(envelope.due_at)
+        yield "Eta", rfc_3339(due_at)
     if task.expires is not None:
         yield "Expires", rfc_3339(task.expires)
 
