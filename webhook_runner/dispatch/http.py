@@ -1,6 +1,7 @@
 """The dispatcher over HTTP: judge the target, choose a client, time it, name the outcome."""
 
 import asyncio
+from time import monotonic
 from typing import Literal, Protocol
 
 from webhook_runner.dispatch.connector import Connector, make_ssl_context
@@ -85,8 +86,7 @@ class HttpDispatcher:
             MemoryError: nothing sensible can be said any more.
 
         """
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = monotonic()
         exchange = Exchange()
         deadline: asyncio.Timeout | None = None
         failure: Exception | None = None
@@ -102,7 +102,7 @@ class HttpDispatcher:
             raise
         except Exception as error:  # noqa: BLE001 - a journey must end with an outcome
             failure = error
-        seconds = loop.time() - began
+        seconds = monotonic() - began
         late = deadline is not None and deadline.expired()
         if exchange.status is not None:
             return exchange.responded(seconds, _note(failure, late=late))

@@ -28,6 +28,7 @@ class LeanConnection(asyncio.BufferedProtocol):
     """
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self.usable = False
         self.idle_since = 0.0
         self._transport: asyncio.Transport | None = None
@@ -56,7 +57,7 @@ class LeanConnection(asyncio.BufferedProtocol):
             self._parser = _parser_for(self)
         self._exchange, self._framing, self._interim = exchange, 0, 0
         self._without_body = head.startswith(b"HEAD ")
-        self._done = done = asyncio.get_running_loop().create_future()
+        self._done = done = self._loop.create_future()
         self.usable = exchange.sent = True
         transport.write(head + request_body)
         try:

@@ -1,6 +1,8 @@
 """The connections of one queue by origin: the one used last is reused first."""
 
 import asyncio
+from collections.abc import Callable
+from time import monotonic
 
 from webhook_runner.dispatch.lean_connection import LeanConnection
 
@@ -27,7 +29,7 @@ class LeanPool:
         """
         self._busy += 1
         idle = self._idle.get(origin, [])
-        oldest = asyncio.get_running_loop().time() - KEEPALIVE_SECONDS
+        oldest = monotonic() - KEEPALIVE_SECONDS
         while idle:
             connection = idle.pop()
             if connection.idle_since > oldest and connection.is_fresh():
@@ -44,11 +46,10 @@ class LeanPool:
         if self._closed or not connection.usable:
             connection.abort()
             return
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
+        connection.idle_since = monotonic()
         self._idle.setdefault(origin, []).append(connection)
         if self._sweep_timer is None:
-            self._sweep_timer = loop.call_later(KEEPALIVE_SECONDS, self._sweep)
+            self._sweep_timer = _later(self._sweep)
 
     async def close(self) -> None:
         """Close what is idle now, and the rest when it is given back."""
@@ -70,11 +71,14 @@ class LeanPool:
             min(waiting, key=lambda idle: idle[0].idle_since).pop(0).abort()
 
     def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        oldest = loop.time() - KEEPALIVE_SECONDS
+        oldest = monotonic() - KEEPALIVE_SECONDS
         for origin, idle in list(self._idle.items()):
             while idle and idle[0].idle_since <= oldest:
                 idle.pop(0).abort()
             if not idle:
                 del self._idle[origin]
-        self._sweep_timer = loop.call_later(KEEPALIVE_SECONDS, self._sweep) if self._idle else None
+        self._sweep_timer = _later(self._sweep) if self._idle else None
+
+
+def _later(work: Callable[[], None]) -> asyncio.TimerHandle:
+    return asyncio.get_running_loop().call_later(KEEPALIVE_SECONDS, work)

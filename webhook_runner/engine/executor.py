@@ -276,7 +276,7 @@ class Executor:
         return unless_cancelled(verdict, envelope, why, settings, now, sent=run.sent)
 
     async def _settle(self, run: Run, envelope: Envelope, verdict: Verdict) -> None:
-        run.settling, run.envelope = asyncio.current_task(), envelope
+        run.settling, run.envelope = run.task, envelope
         run.verdict = verdict = self._unless_revoked(run, envelope, verdict)
         if isinstance(verdict, Cancel):
             verdict = await self._redeliveries.unless_told(envelope, verdict)

@@ -238,7 +238,7 @@ class Fellows:
     async def _tell_later(self, ask: Ask, pending: list[Run]) -> None:
         said: dict[str, Said] = {}
         for run in pending:
-            await run.ended.wait()
+            await run.over()
             self._holdings.add(said, run)
         self._tell(ask, said)
 

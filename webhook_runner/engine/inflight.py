@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -32,6 +32,7 @@ class Run:
         before: the earlier delivery of the same copy that is still under way.
         inherited: what an earlier delivery, under way no longer, has left.
         followed: a later delivery waits for what this one leaves.
+        task: who carries it.
         sending: who waits for the answer to its request, while one is under way.
         sent: a request of it was begun.
         cut: its request was cut off, because the task is cancelled.
@@ -46,13 +47,27 @@ class Run:
     before: "Run | None" = None
     inherited: "Left | None" = None
     followed: bool = False
+    task: asyncio.Task[None] | None = None
     settling: asyncio.Task[None] | None = None
     left: Verdict | None = None
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    has_ended: bool = False
     sending: asyncio.Task[None] | None = None
     sent: bool = False
     cut: bool = False
     verdict: Verdict | None = None
+    _waited: asyncio.Event | None = None
+
+    async def over(self) -> None:
+        """Wait until nothing more happens on this delivery."""
+        while not self.has_ended:
+            if self._waited is None:
+                self._waited = asyncio.Event()
+            await self._waited.wait()
+
+    def end(self) -> None:
+        self.has_ended = True
+        if self._waited is not None:
+            self._waited.set()
 
     def cut_off(self) -> None:
         """Break off the request that is under way, if one is."""
@@ -61,7 +76,7 @@ class Run:
             self.sending.cancel()
 
     def begin_sending(self) -> None:
-        self.sending = asyncio.current_task()
+        self.sending = self.task
         self.sent = True
 
     def end_sending(self) -> None:
@@ -114,7 +129,7 @@ class InFlight:
     def start(self, delivery: Delivery, envelope: Envelope) -> Run:
         """Note a delivery; it takes the place of the earlier one of the same copy, if any."""
         key = _key(delivery, envelope)
-        run = Run(key, delivery, envelope, envelope.task.id)
+        run = Run(key, delivery, envelope, envelope.task.id, task=asyncio.current_task())
         if envelope.gen or delivery.redeliveries:
             run.before = self._predecessor(key, ours=envelope.gen > 0)
             if run.before is None:
@@ -131,13 +146,13 @@ class InFlight:
         _remove(self._named, run.name, run)
         if run.left is not None and not run.followed:
             self._remember(run.key, (run.envelope, run.left))
-        run.ended.set()
+        run.end()
 
     async def left_before(self, run: Run) -> Verdict | None:
         """Wait for the earlier delivery of the same copy; return what it left to do, if known."""
         if run.before is None:
             return _inherit(run, *run.inherited) if run.inherited else None
-        await run.before.ended.wait()
+        await run.before.over()
         before, run.before = run.before, None
         return _inherit(run, before.envelope, before.left)
 

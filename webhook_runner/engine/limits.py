@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from webhook_runner.engine.host_slots import Entry, HostSlots
 from webhook_runner.policy.mixture import Host
@@ -13,6 +13,9 @@ from webhook_runner.settings import QueueSettings
 
 DRY = 60.0
 """A queue whose next token is further away than this (seconds) is not consumed meanwhile."""
+
+
+_NOBODY = nullcontext()
 
 
 class Slots:
@@ -232,14 +235,17 @@ class Crowd:
         """How many suspects are in hand, running or not."""
         return self._suspects
 
-    @contextmanager
-    def meet(self, *, suspect: bool) -> Iterator[None]:
+    def meet(self, *, suspect: bool) -> AbstractContextManager[None]:
         """Know of a suspect from its arrival until its delivery is settled."""
-        self._suspects += suspect
+        return self._know_of_one() if suspect else _NOBODY
+
+    @contextmanager
+    def _know_of_one(self) -> Iterator[None]:
+        self._suspects += 1
         try:
             yield
         finally:
-            self._suspects -= suspect
+            self._suspects -= 1
             self._left.set()
 
     async def enter(self, *, alone: bool) -> None:

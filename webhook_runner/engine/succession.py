@@ -5,13 +5,16 @@ The broker may hand the copy over before the confirm of its publish has come.
 
 import asyncio
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from webhook_runner.policy.verdict import Forward, Postpone, Retry, Verdict
 from webhook_runner.task.model import Envelope
 
 # So many turns of the event loop, and some more, pass before an ack has reached the socket.
 TURNS = 10
+
+
+_NOTHING = nullcontext()
 
 
 class Succession:
@@ -24,13 +27,14 @@ class Succession:
     def __init__(self) -> None:
         self._settling: dict[Hashable, asyncio.Event] = {}
 
-    @contextmanager
-    def making(self, verdict: Verdict) -> Iterator[None]:
+    def making(self, verdict: Verdict) -> AbstractContextManager[None]:
         """Hold back the copy that ``verdict`` publishes, if any, until its original is settled."""
-        if not isinstance(verdict, Forward | Postpone | Retry):
-            yield
-            return
-        key = verdict.next.key
+        if isinstance(verdict, Forward | Postpone | Retry):
+            return self._holding(verdict.next.key)
+        return _NOTHING
+
+    @contextmanager
+    def _holding(self, key: Hashable) -> Iterator[None]:
         settled = self._settling[key] = asyncio.Event()
         try:
             yield
