@@ -70,6 +70,8 @@ def _frozen(value: Any) -> Any:  # noqa: ANN401 - TOML holds anything
 def _without(table: dict[str, Any], path: Path) -> None:
     *outer, key = path
     for name in outer:
+        if name not in table:  # gone already, with all that was wrong within
+            return
         table = table[name]
     table.pop(key, None)
 

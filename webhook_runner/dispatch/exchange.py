@@ -8,7 +8,7 @@ from webhook_runner.task.outcome import Responded
 MOST_READ = 65_536
 MOST_KEPT = 4_096
 # A body in crumbs takes more time than all that it carries is worth.
-_MOST_CHUNKS = 256
+MOST_CHUNKS = 256
 _LONGEST_VALUE = 2_048
 _KEPT_HEADERS = {
     name.encode(): name
@@ -64,7 +64,7 @@ class Exchange:
         self.chunks += 1
         if (room := MOST_KEPT - len(self.kept)) > 0:
             self.kept += chunk[:room]
-        return self.read < MOST_READ and self.chunks < _MOST_CHUNKS
+        return self.read < MOST_READ and self.chunks < MOST_CHUNKS
 
     async def take_body(self, chunks: AsyncIterator[bytes]) -> None:
         """Read the body as it came over the wire, until it ends or enough of it was read."""

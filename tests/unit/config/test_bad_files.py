@@ -349,3 +349,8 @@ conc = 1
 def test_a_rule_over_a_broken_key_is_not_told(problems_of: Problems) -> None:
     assert len(problems_of(Q + 'min_backoff_seconds = "x"\nmax_backoff_seconds = 0')) == 1
     assert len(problems_of('[queues."a b"]\n[queues.""]\n')) == 2
+
+
+def test_what_is_wrong_within_a_queue_without_a_name_is_told_too(problems_of: Problems) -> None:
+    lines = problems_of('[queues."a b"]\nconcurrency = 0\nrate = "often"\n')
+    assert [line.split(": ")[0] for line in lines] == ["t.ini:1", "t.ini:2", "t.ini:3"]
