@@ -100,12 +100,23 @@ def test_the_short_form_names_every_ratio_and_figure_also_what_was_not_measured(
 def test_a_run_is_kept_whole_and_in_short(tmp_path: Path) -> None:
     found = Findings(rows=[Row("tls", "ours", "1/s")], runs={"ours, quorum": laps(1, 2)})
 
-    whole = json.loads(keep(found, 1.0, tmp_path).read_text())
+    whole = json.loads(keep(found, 1.0, complete=True, place=tmp_path).read_text())
     short = json.loads((tmp_path / "latest.json").read_text())
 
     assert [lap["per_second"] for lap in whole["runs"]["ours, quorum"]] == [1, 2]
     assert whole["rows"][0]["who"] == "ours"
     assert short == {name: whole[name] for name in ("ratios", "figures", "machine", "at")}
+
+
+def test_a_run_of_some_scenarios_leaves_the_short_form_of_the_last_complete_one(
+    tmp_path: Path,
+) -> None:
+    keep(Findings(ratios={"go": 2.0}), 1.0, complete=True, place=tmp_path)
+    before = (tmp_path / "latest.json").read_text()
+
+    keep(Findings(), 1.0, complete=False, place=tmp_path)
+
+    assert (tmp_path / "latest.json").read_text() == before
 
 
 def test_the_table_takes_the_place_of_the_old_one_in_the_page() -> None:
