@@ -34,12 +34,12 @@ class RaceError(RuntimeError):
 
 
 class Worker:
-    """A worker as a process, with all that it starts."""
+    """A worker as a process, with all that it starts; its directory is gone when it is."""
 
     def __init__(self, contender: Contender, ground: Ground) -> None:
         command = contender.command(ground)
         self._log = ground.directory / "worker.log"
-        self._guardian = Guardian(ground.directory / "no-directory")
+        self._guardian = Guardian(ground.directory)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command.arguments,

@@ -8,9 +8,10 @@ import pytest
 from bench.race.bars import rates
 from bench.race.finding import Findings, Goal, Row, Scale, rate_row
 from bench.race.lap import Lap, summary
+from bench.race.ours import ours
 from bench.race.results import FIGURES, RATIOS, keep, latest
 from bench.race.table import BEGIN, END, markdown, write_into
-from bench.race.throughput import GOALS, Heat, classic, quorum, tell
+from bench.race.throughput import GOALS, Heat, classic, quorum, tell, turns
 
 
 def laps(*rates: float, cpu_us: float = 50.0) -> list[Lap]:
@@ -62,9 +63,9 @@ def test_a_line_has_the_medians_and_how_many_times_it_ours_is() -> None:
 
 def test_our_cpu_time_is_compared_with_that_of_celery_on_quorum_queues() -> None:
     found = Findings()
-    ours, celery = laps(1000, cpu_us=50), laps(100, cpu_us=1000)
+    mine, celery = laps(1000, cpu_us=50), laps(100, cpu_us=1000)
 
-    tell(Heat("quorum", {"ours": ours, "celery": celery}), ["ours", "celery"], found)
+    tell(Heat("quorum", {"ours": mine, "celery": celery}), ["ours", "celery"], found)
 
     assert row_of(found, "ours: CPU for a task").beside == "0.050x"
     assert found.figures == {"cpu_us_per_task": 50, "rss_mb": 80}
@@ -85,6 +86,14 @@ def test_every_rival_takes_part_on_both_kinds_of_queues_also_in_a_quick_run() ->
         for entries in (classic(scale), quorum(scale)):
             names = {contender.name for contender, runs in entries if runs}
             assert {"ours", "go", *GOALS} <= names
+
+
+def test_contenders_take_turns_and_each_round_begins_with_another_one() -> None:
+    often, also, once = ours("often"), ours("also"), ours("once")
+
+    names = [each.name for each in turns([(often, 3), (once, 1), (also, 3)])]
+
+    assert names == ["often", "once", "also", "also", "often", "also", "often"]
 
 
 def test_the_short_form_names_every_ratio_and_figure_also_what_was_not_measured() -> None:
