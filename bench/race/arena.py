@@ -143,10 +143,15 @@ def run(worker: Worker, sink: Sink, course: Course) -> Lap:
     begin = scales.reached(int(requests * BEGIN))
     end = scales.reached(int(requests * END))
     scales.reached(requests)
-    missing = course.tasks - len(set(sink.numbers()))
-    if missing:
-        raise RaceError(f"{missing} of {course.tasks} were not done\n{worker.tail()}")
+    must_be_done(worker, sink, course.tasks)
     return judge(sink.times(), begin, end, requests, scales.resident, scales.proportional)
+
+
+def must_be_done(worker: Worker, sink: Sink, tasks: int) -> None:
+    """See to it that each task was done. Raises RaceError."""
+    missing = tasks - len(set(sink.numbers()))
+    if missing:
+        raise RaceError(f"{missing} of {tasks} were not done\n{worker.tail()}")
 
 
 class Scales:

@@ -78,7 +78,8 @@ def turns(entries: Sequence[tuple[Contender, int]]) -> Iterator[Contender]:
 
 def classic(scale: Scale) -> list[tuple[Contender, int]]:
     """Return who takes part on classic queues, and how often."""
-    return [(each, scale.runs) for each in (ours(), *PYTHON, go(GO_ONE, (0,)))]
+    entries = [(each, scale.runs) for each in (ours(), *PYTHON)]
+    return [*entries, (go(GO_ONE, (0,)), scale.pick(1, scale.runs))]
 
 
 def quorum(scale: Scale) -> list[tuple[Contender, int]]:

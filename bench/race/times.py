@@ -129,7 +129,7 @@ def _judge(
 def measure_delays(arena: Arena, scale: Scale) -> Findings:
     """Let many tasks wait for up to half a minute; a quick run for less."""
     found, name = Findings(), "delay_accuracy"
-    tasks, longest = scale.tasks(scale.pick(30_000, 50_000)), scale.pick(12, 30)
+    tasks, longest = scale.tasks(scale.pick(30_000, 50_000)), scale.pick(10, 30)
     scale.step(f"{name} {tasks} tasks")
     with Sink(arena.directory) as sink:
         seen = lateness(arena, sink, tasks, (1, longest))
