@@ -23,6 +23,7 @@ from bench.race.table import terminal_table, write_into
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 PICTURE = README.parent / "throughput.png"
+EX_UNAVAILABLE = 69
 _PAGE_WIDTH = 200
 Scenario = Callable[[Arena, Scale], Findings]
 SCENARIOS: Mapping[str, Scenario] = {
@@ -100,8 +101,12 @@ def main() -> int:
     options = _read_arguments()
     chosen, began = _chosen(options.only), time.monotonic()
     console = Console() if sys.stdout.isatty() else Console(width=_PAGE_WIDTH)
-    found = measure(chosen, options)
-    whole = results.keep(found, time.monotonic() - began)
+    try:
+        found = measure(chosen, options)
+    except LookupError as error:
+        print(error.args[0])
+        return EX_UNAVAILABLE
+    whole = results.keep(found, time.monotonic() - began, complete=len(chosen) == len(SCENARIOS))
     console.print(terminal_table(found.rows))
     if "throughput" in chosen:
         try:

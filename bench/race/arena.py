@@ -16,9 +16,11 @@ from bench.race.ours import inherited
 from bench.race.sink import Sink
 from bench.race.tree import Tree
 from bench.race.wire import NUMBER, Wire, letter, numbered
+from tests.parts.broker import HOW_TO_GET_ONE
 from tests.parts.guardian import Guardian
+from tests.parts.installation import Installation
 from tests.parts.node import RabbitNode
-from tests.parts.scene import add_vhost
+from tests.parts.vhosts import VhostPool
 
 NO_SPINNING = "+sbwt none +sbwtdcpu none +sbwtdio none"
 """The broker shares its processors with all others: it does not wait in a loop."""
@@ -32,12 +34,12 @@ class RaceError(RuntimeError):
 
 
 class Worker:
-    """A worker as a process, with all that it starts."""
+    """A worker as a process, with all that it starts; its directory is gone when it is."""
 
     def __init__(self, contender: Contender, ground: Ground) -> None:
         command = contender.command(ground)
         self._log = ground.directory / "worker.log"
-        self._guardian = Guardian(ground.directory / "no-directory")
+        self._guardian = Guardian(ground.directory)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command.arguments,
@@ -100,17 +102,18 @@ class Arena:
 
     directory: Path
     node: RabbitNode
-    _vhosts: dict[str, str] = field(default_factory=dict)
+    vhosts: VhostPool
+    _urls: dict[str, str] = field(default_factory=dict)
 
     def ground(self, contender: Contender, kind: str) -> Ground:
         """Return an empty queue of this kind in a virtual host of the contender's own."""
         name = f"{contender.name}-{kind}".replace(" ", "-")
-        if name not in self._vhosts:
-            self._vhosts[name] = self.node.vhost_url(add_vhost(self.node, name))
-        with Wire(self._vhosts[name]) as wire:
+        if name not in self._urls:
+            self._urls[name] = self.node.vhost_url(self.vhosts.take())
+        with Wire(self._urls[name]) as wire:
             wire.declare(QUEUE, kind, contender.arguments(kind))
         place = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.directory))
-        return Ground(place, self._vhosts[name], kind)
+        return Ground(place, self._urls[name], kind)
 
     def race(self, contender: Contender, kind: str, sink: Sink, course: Course) -> Lap:
         """Fill the queue, start the worker, and measure it while it empties the queue.
@@ -140,10 +143,15 @@ def run(worker: Worker, sink: Sink, course: Course) -> Lap:
     begin = scales.reached(int(requests * BEGIN))
     end = scales.reached(int(requests * END))
     scales.reached(requests)
-    missing = course.tasks - len(set(sink.numbers()))
-    if missing:
-        raise RaceError(f"{missing} of {course.tasks} were not done\n{worker.tail()}")
+    must_be_done(worker, sink, course.tasks)
     return judge(sink.times(), begin, end, requests, scales.resident, scales.proportional)
+
+
+def must_be_done(worker: Worker, sink: Sink, tasks: int) -> None:
+    """See to it that each task was done. Raises RaceError."""
+    missing = tasks - len(set(sink.numbers()))
+    if missing:
+        raise RaceError(f"{missing} of {tasks} were not done\n{worker.tail()}")
 
 
 class Scales:
@@ -166,7 +174,9 @@ class Scales:
                 self._weigh(now)
             time.sleep(_LOOK_AGAIN_SECONDS)
         cpu, sink = self._worker.tree.cpu_seconds(), self._sink.cpu_seconds()
-        return Reading(time.monotonic(), self._sink.count(), cpu, sink)
+        reading = Reading(time.monotonic(), self._sink.count(), cpu, sink)
+        self._weigh(reading.at)
+        return reading
 
     def _weigh(self, now: float) -> None:
         self._weighed = now
@@ -176,9 +186,17 @@ class Scales:
 
 @contextmanager
 def open_arena() -> Iterator[Arena]:
-    """Start a broker. Raises NodeError where there is none."""
+    """Start a broker.
+
+    Raises:
+        LookupError: there is no RabbitMQ.
+
+    """
+    if Installation.find() is None:
+        raise LookupError(HOW_TO_GET_ONE)
     with (
         tempfile.TemporaryDirectory(prefix="wr-race-") as name,
         RabbitNode.start(erl_args=NO_SPINNING) as node,
     ):
-        yield Arena(Path(name), node)
+        node.ctl("await_startup")
+        yield Arena(Path(name), node, VhostPool(node))

@@ -61,13 +61,14 @@ def _made(
     arguments: tuple[str, ...],
     environment: Mapping[str, str],
 ) -> Path:
-    """Compile unless the program is younger than its source."""
+    """Compile unless the program is younger than its source; others may do so at the same time."""
     program = BIN / name
     if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
         return program
     BIN.mkdir(parents=True, exist_ok=True)
+    fresh = BIN / f"{name}-{os.getpid()}"
     done = subprocess.run(
-        [*compiler, "-o", str(program), *arguments],
+        [*compiler, "-o", str(fresh), *arguments],
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -75,4 +76,5 @@ def _made(
     )
     if done.returncode:
         raise NotThereError(f"{name} could not be compiled: {done.stderr[-500:]}")
+    fresh.replace(program)
     return program

@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 from bench.race.bars import rates
 
 COLOURS = {"quorum": "#3b6ea5", "classic": "#9db8d2"}
-OURS = "ours"
+ON_ONE_CORE = {"ours", "go"}
 
 
 def draw(whole: dict[str, object], picture: Path) -> None:
@@ -26,8 +26,9 @@ def draw(whole: dict[str, object], picture: Path) -> None:
         widths = [each.get(kind, 0.0) for each in found.values()]
         bars = axes.barh(places, widths, 0.38, color=colour, label=f"{kind} queue")
         axes.bar_label(bars, [f"{width:,.0f}" if width else "" for width in widths], padding=3)
-    names = [f"{name} (one core)" if name == OURS else name for name in found]
+    names = [f"{name} (one core)" if name in ON_ONE_CORE else name for name in found]
     axes.set_yticks(range(len(found)), names)
+    axes.margins(x=0.1)
     axes.set_xlabel("webhooks a second, median")
     axes.set_title(f"{whole['machine']}, {str(whole['at'])[:10]}", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)

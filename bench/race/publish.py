@@ -1,7 +1,7 @@
 """A publisher as a process of its own, which begins when it is told to by a line on its input.
 
-``python -m bench.race.publish BROKER URL TASKS LONGEST_WAIT`` prints when it began and when all was
-confirmed, as JSON. With a longest wait that is not 0, tasks have random countdowns.
+``python -m bench.race.publish BROKER URL TASKS LEAST MOST`` prints when it began and when all was
+confirmed, as JSON. Tasks have random countdowns between those seconds, or none when both are 0.
 """
 
 import json
@@ -18,7 +18,7 @@ from bench.race.ours import ROOT
 from bench.race.wire import WAIT, Wire, letter, numbered
 
 _SEED = 20
-_LEAST_WAIT = 1.0
+_NOT_AT_ALL = 0.0, 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class Published:
 
 @contextmanager
 def publishing(
-    broker: str, url: str, tasks: int, longest: float = 0.0
+    broker: str, url: str, tasks: int, span: tuple[float, float] = _NOT_AT_ALL
 ) -> Iterator[Callable[[], Published]]:
     """Start one and give what lets it begin, and waits for its end. Raises RuntimeError there."""
-    command = (sys.executable, "-m", "bench.race.publish", broker, url, str(tasks), str(longest))
+    command = (sys.executable, "-m", "bench.race.publish", broker, url, str(tasks), *map(str, span))
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -51,11 +51,10 @@ def publishing(
             process.kill()
 
 
-def waits(tasks: int, longest: float) -> list[float]:
+def waits(tasks: int, span: tuple[float, float]) -> list[float]:
     """Return the countdown of each task: seconds, always the same ones."""
     dice = random.Random(_SEED)
-    least = min(_LEAST_WAIT, longest)
-    return [round(dice.uniform(least, longest), 3) for _ in range(tasks)]
+    return [round(dice.uniform(*span), 3) for _ in range(tasks)]
 
 
 def with_countdown(message: Message) -> Message:
@@ -65,10 +64,11 @@ def with_countdown(message: Message) -> Message:
 
 
 def main(arguments: Sequence[str]) -> None:
-    broker, url, tasks, longest = *arguments[:2], int(arguments[2]), float(arguments[3])
-    message = plain(url) if not longest else with_countdown(plain(url))
+    broker, url, tasks = *arguments[:2], int(arguments[2])
+    span = float(arguments[3]), float(arguments[4])
+    message = plain(url) if span == _NOT_AT_ALL else with_countdown(plain(url))
     packed = letter(QUEUE, message.body, message.properties)
-    each = waits(tasks, longest)
+    each = waits(tasks, span)
     letters = [numbered(packed, number, each[number]) for number in range(tasks)]
     with Wire(broker) as wire:
         sys.stdin.readline()

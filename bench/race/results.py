@@ -42,14 +42,16 @@ def whole(found: Findings, machine: str, at: str, took: float) -> dict[str, obje
     }
 
 
-def keep(found: Findings, took: float, place: Path = PLACE) -> Path:
-    """Write both forms; return the file of the whole."""
+def keep(found: Findings, took: float, *, complete: bool, place: Path = PLACE) -> Path:
+    """Write the whole, and of a complete run the short form; return the file of the whole."""
     place.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     at, machine = now.isoformat(timespec="seconds"), describe_machine()
     file = place / f"{now:%Y%m%dT%H%M%SZ}.json"
     file.write_text(json.dumps(whole(found, machine, at, took), indent=1) + "\n")
-    (place / "latest.json").write_text(json.dumps(latest(found, machine, at), indent=1) + "\n")
+    if complete:
+        short = json.dumps(latest(found, machine, at), indent=1)
+        (place / "latest.json").write_text(f"{short}\n")
     return file
 
 

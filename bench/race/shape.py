@@ -3,7 +3,7 @@
 import subprocess
 
 from bench.race import built
-from bench.race.arena import Arena, Course, RaceError, Scales, Worker
+from bench.race.arena import Arena, Course, RaceError, Scales, Worker, must_be_done
 from bench.race.built import NotThereError
 from bench.race.contender import QUEUE, Command, Contender, Ground, plain
 from bench.race.finding import Findings, Goal, Row, Scale
@@ -65,6 +65,7 @@ def _of_ours(arena: Arena, sink: Sink, contender: Contender, tasks: int) -> Lap:
         scales, before = Scales(worker, sink), worker.tree.cpu_seconds()
         began = go().began
         ended = scales.reached(tasks)
+        must_be_done(worker, sink, tasks)
     seconds = sink.times()[tasks - 1] - began
     cpu_us = (ended.cpu - before) * 1e6 / tasks
     return Lap(tasks / seconds, cpu_us, scales.resident, scales.proportional)

@@ -100,7 +100,7 @@ def slow_endpoints(arena: Arena, scale: Scale) -> Findings:
 
 def fairness(_arena: Arena, scale: Scale) -> Findings:
     """Compare what good hosts get beside a dead one with what they get without it."""
-    rate, seconds = 100, scale.pick(6, 20)
+    rate, seconds = 100, scale.pick(5, 20)
     got: dict[str, float] = {}
     for kind in ("no other host", "a dead host"):
         scale.step(f"fairness {kind}")

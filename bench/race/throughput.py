@@ -1,6 +1,6 @@
 """Who does most in a second? One core of ours beside the rivals, on both kinds of queues."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.race import built
@@ -54,30 +54,32 @@ def run_heat(
 ) -> Heat:
     """Let all take turns, each so many times, beginning with another one each time."""
     heat = Heat(kind)
-    for number in range(max(runs for _, runs in entries)):
-        for contender, runs in _turned(entries, number):
-            if number >= runs or contender.name in heat.absent:
-                continue
-            scale.step(f"{NAME} {kind} {contender.name}")
-            try:
-                present(contender)
-                lap = arena.race(contender, kind, sink, Course(scale.tasks(contender.tasks)))
-                heat.laps.setdefault(contender.name, []).append(lap)
-            except (NotThereError, RaceError, OSError) as error:
-                heat.absent[contender.name] = str(error)
+    for contender in turns(entries):
+        if contender.name in heat.absent:
+            continue
+        scale.step(f"{NAME} {kind} {contender.name}")
+        try:
+            present(contender)
+            lap = arena.race(contender, kind, sink, Course(scale.tasks(contender.tasks)))
+            heat.laps.setdefault(contender.name, []).append(lap)
+        except (NotThereError, RaceError, OSError) as error:
+            heat.absent[contender.name] = str(error)
     return heat
 
 
-def _turned(
-    entries: Sequence[tuple[Contender, int]], number: int
-) -> Iterable[tuple[Contender, int]]:
-    first = number % len(entries)
-    return (*entries[first:], *entries[:first])
+def turns(entries: Sequence[tuple[Contender, int]]) -> Iterator[Contender]:
+    """Return who runs, one after the other, each as often as is said: another first each round."""
+    for number in range(max(runs for _, runs in entries)):
+        first = number % len(entries)
+        for contender, runs in (*entries[first:], *entries[:first]):
+            if number < runs:
+                yield contender
 
 
 def classic(scale: Scale) -> list[tuple[Contender, int]]:
     """Return who takes part on classic queues, and how often."""
-    return [(each, scale.runs) for each in (ours(), *PYTHON, go(GO_ONE, (0,)))]
+    entries = [(each, scale.runs) for each in (ours(), *PYTHON)]
+    return [*entries, (go(GO_ONE, (0,)), scale.pick(1, scale.runs))]
 
 
 def quorum(scale: Scale) -> list[tuple[Contender, int]]:

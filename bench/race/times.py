@@ -37,7 +37,7 @@ def measure_latency(arena: Arena, scale: Scale) -> Findings:
             except NotThereError as error:
                 found.absent("latency", contender.name, error)
                 continue
-            soon = latency(arena, sink, contender, scale.tasks(scale.pick(200, 1000)))
+            soon = latency(arena, sink, contender, scale.pick(200, 1000))
             mine = contender.name == "ours"
             for name, value, goal in (("p50", soon.p50, HALF), ("p99", soon.p99, MOST_OF)):
                 who = f"{contender.name}: publish to request, {name}"
@@ -84,15 +84,15 @@ class Lateness:
         return not (self.early or self.lost)
 
 
-def lateness(arena: Arena, sink: Sink, tasks: int, longest: float) -> Lateness:
-    """Publish tasks with random countdowns up to so many seconds, and see when each comes."""
+def lateness(arena: Arena, sink: Sink, tasks: int, span: tuple[float, float]) -> Lateness:
+    """Publish tasks with random countdowns within so many seconds, and see when each comes."""
     contender = ours()
     ground = arena.ground(contender, KIND)
     sink.forget()
     target = Course(tasks).targets(sink)[0]
     with (
         Worker(contender, ground) as worker,
-        publishing(ground.broker, target, tasks, longest) as begin,
+        publishing(ground.broker, target, tasks, span) as begin,
         Wire(ground.broker) as wire,
     ):
         worker.wait_for(b'"daemon.ready"')
@@ -101,9 +101,9 @@ def lateness(arena: Arena, sink: Sink, tasks: int, longest: float) -> Lateness:
         while wire.depth(QUEUE):
             time.sleep(_LOOK_AGAIN_SECONDS)
         parked = time.time()
-        _until_quiet(sink, tasks, parked + longest * 3 + 60)
+        _until_quiet(sink, tasks, parked + span[1] * 3 + 60)
         cpu = worker.tree.cpu_seconds() - cpu
-    return _judge(sink, waits(tasks, longest), began, parked, cpu)
+    return _judge(sink, waits(tasks, span), began, parked, cpu)
 
 
 def _until_quiet(sink: Sink, tasks: int, last: float) -> None:
@@ -129,10 +129,10 @@ def _judge(
 def measure_delays(arena: Arena, scale: Scale) -> Findings:
     """Let many tasks wait for up to half a minute; a quick run for less."""
     found, name = Findings(), "delay_accuracy"
-    tasks, longest = scale.tasks(scale.pick(30_000, 50_000)), scale.pick(12, 30)
+    tasks, longest = scale.tasks(scale.pick(30_000, 50_000)), scale.pick(10, 30)
     scale.step(f"{name} {tasks} tasks")
     with Sink(arena.directory) as sink:
-        seen = lateness(arena, sink, tasks, longest)
+        seen = lateness(arena, sink, tasks, (1, longest))
     what = f"ours: {tasks} x 1 to {longest} s"
     found.rows += [
         value_row(name, f"{what}, late p50", seen.late.p50, "ms", form=".1f"),

@@ -42,6 +42,10 @@ class Tree:
                 found += int(rolled.partition("\nPss:")[2].split()[0]) * 1024
         return found
 
+    def processes(self) -> frozenset[int]:
+        """Return the process ids of all members."""
+        return frozenset(self._members())
+
     def _members(self) -> dict[int, list[str]]:
         """Return the fields after the name of all members, by process id."""
         everybody = dict(_everybody())

@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from bench.race import built
-from bench.race.arena import Arena, Course
+from bench.race.arena import Arena, Course, RaceError
+from bench.race.contender import Command, Contender, plain
 from bench.race.ours import ours
 from bench.race.rivals import go
 from bench.race.sink import Sink
 from bench.race.throughput import present
 from tests.parts.node import RabbitNode
 from tests.parts.tls import Tls
+from tests.parts.vhosts import VhostPool
 
 HOW_TO_GET_ONE = "no C compiler with OpenSSL's headers: sh tests/parts/install_bench.sh c"
 SLOW_MS = 50
@@ -37,6 +39,11 @@ def compiled() -> None:
 def sink(compiled: None, tmp_path: Path) -> Iterator[Sink]:
     with Sink(tmp_path, hosts=3, delay_ms=SLOW_MS) as sink:
         yield sink
+
+
+@pytest.fixture
+def arena(node: RabbitNode, _vhosts: VhostPool, tmp_path: Path) -> Arena:
+    return Arena(tmp_path, node, _vhosts)
 
 
 def post(connection: http.client.HTTPConnection, path: str, **headers: str) -> int:
@@ -89,11 +96,7 @@ def test_the_receiver_speaks_tls(tmp_path: Path) -> None:
 
 @pytest.mark.system
 @pytest.mark.rabbitmq
-def test_a_race_is_over_when_every_task_is_done(
-    sink: Sink, node: RabbitNode, tmp_path: Path
-) -> None:
-    arena = Arena(tmp_path, node)
-
+def test_a_race_is_over_when_every_task_is_done(sink: Sink, arena: Arena) -> None:
     lap = arena.race(ours(cpus=()), "quorum", sink, Course(200, hosts=3))
 
     assert set(sink.numbers()) == set(range(200))
@@ -103,15 +106,32 @@ def test_a_race_is_over_when_every_task_is_done(
 
 @pytest.mark.system
 @pytest.mark.rabbitmq
-def test_the_consumer_in_go_takes_part_where_there_is_go(
-    sink: Sink, node: RabbitNode, tmp_path: Path
-) -> None:
+def test_the_consumer_in_go_takes_part_where_there_is_go(sink: Sink, arena: Arena) -> None:
     contender = go("go", ())
     try:
         present(contender)
     except built.NotThereError as error:
         pytest.skip(f"the race does without it too: {error}")
 
-    Arena(tmp_path, node).race(contender, "quorum", sink, Course(200))
+    arena.race(contender, "quorum", sink, Course(200))
 
     assert set(sink.numbers()) == set(range(200))
+
+
+@pytest.mark.system
+@pytest.mark.rabbitmq
+def test_a_worker_that_does_one_task_for_all_has_not_done_them(sink: Sink, arena: Arena) -> None:
+    always_the_first = (str(built.load()), str(sink.port), "1", "1")
+    contender = Contender("lazy", 100, lambda _: Command(always_the_first), plain)
+
+    with pytest.raises(RaceError, match="99 of 100 were not done"):
+        arena.race(contender, "classic", sink, Course(100))
+
+
+@pytest.mark.system
+@pytest.mark.rabbitmq
+def test_a_worker_that_ends_too_early_is_told_with_its_last_words(sink: Sink, arena: Arena) -> None:
+    quitter = Contender("quitter", 100, lambda _: Command(("sh", "-c", "echo no more")), plain)
+
+    with pytest.raises(RaceError, match="0 of 15 came\nno more"):
+        arena.race(quitter, "classic", sink, Course(100))

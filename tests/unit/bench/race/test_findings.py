@@ -8,9 +8,10 @@ import pytest
 from bench.race.bars import rates
 from bench.race.finding import Findings, Goal, Row, Scale, rate_row
 from bench.race.lap import Lap, summary
+from bench.race.ours import ours
 from bench.race.results import FIGURES, RATIOS, keep, latest
 from bench.race.table import BEGIN, END, markdown, write_into
-from bench.race.throughput import GOALS, Heat, classic, quorum, tell
+from bench.race.throughput import GOALS, Heat, classic, quorum, tell, turns
 
 
 def laps(*rates: float, cpu_us: float = 50.0) -> list[Lap]:
@@ -62,9 +63,9 @@ def test_a_line_has_the_medians_and_how_many_times_it_ours_is() -> None:
 
 def test_our_cpu_time_is_compared_with_that_of_celery_on_quorum_queues() -> None:
     found = Findings()
-    ours, celery = laps(1000, cpu_us=50), laps(100, cpu_us=1000)
+    mine, celery = laps(1000, cpu_us=50), laps(100, cpu_us=1000)
 
-    tell(Heat("quorum", {"ours": ours, "celery": celery}), ["ours", "celery"], found)
+    tell(Heat("quorum", {"ours": mine, "celery": celery}), ["ours", "celery"], found)
 
     assert row_of(found, "ours: CPU for a task").beside == "0.050x"
     assert found.figures == {"cpu_us_per_task": 50, "rss_mb": 80}
@@ -87,6 +88,14 @@ def test_every_rival_takes_part_on_both_kinds_of_queues_also_in_a_quick_run() ->
             assert {"ours", "go", *GOALS} <= names
 
 
+def test_contenders_take_turns_and_each_round_begins_with_another_one() -> None:
+    often, also, once = ours("often"), ours("also"), ours("once")
+
+    names = [each.name for each in turns([(often, 3), (once, 1), (also, 3)])]
+
+    assert names == ["often", "once", "also", "also", "often", "also", "often"]
+
+
 def test_the_short_form_names_every_ratio_and_figure_also_what_was_not_measured() -> None:
     found = Findings(ratios={"go": 1.23456}, figures={"rss_mb": 80.0, "receiver_per_s": 1.0})
 
@@ -100,12 +109,23 @@ def test_the_short_form_names_every_ratio_and_figure_also_what_was_not_measured(
 def test_a_run_is_kept_whole_and_in_short(tmp_path: Path) -> None:
     found = Findings(rows=[Row("tls", "ours", "1/s")], runs={"ours, quorum": laps(1, 2)})
 
-    whole = json.loads(keep(found, 1.0, tmp_path).read_text())
+    whole = json.loads(keep(found, 1.0, complete=True, place=tmp_path).read_text())
     short = json.loads((tmp_path / "latest.json").read_text())
 
     assert [lap["per_second"] for lap in whole["runs"]["ours, quorum"]] == [1, 2]
     assert whole["rows"][0]["who"] == "ours"
     assert short == {name: whole[name] for name in ("ratios", "figures", "machine", "at")}
+
+
+def test_a_run_of_some_scenarios_leaves_the_short_form_of_the_last_complete_one(
+    tmp_path: Path,
+) -> None:
+    keep(Findings(ratios={"go": 2.0}), 1.0, complete=True, place=tmp_path)
+    before = (tmp_path / "latest.json").read_text()
+
+    keep(Findings(), 1.0, complete=False, place=tmp_path)
+
+    assert (tmp_path / "latest.json").read_text() == before
 
 
 def test_the_table_takes_the_place_of_the_old_one_in_the_page() -> None:

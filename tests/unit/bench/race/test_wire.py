@@ -52,6 +52,6 @@ def test_a_countdown_takes_the_place_that_is_kept_for_it() -> None:
 
 
 def test_countdowns_are_always_the_same_and_within_their_bounds() -> None:
-    assert waits(100, 30) == waits(100, 30)
-    assert 1 <= min(waits(1000, 30)) < 2
-    assert 29 < max(waits(1000, 30)) <= 30
+    assert waits(100, (1, 30)) == waits(100, (1, 30))
+    assert 1 <= min(waits(1000, (1, 30))) < 2
+    assert 29 < max(waits(1000, (1, 30))) <= 30
