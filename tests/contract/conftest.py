@@ -17,8 +17,8 @@ LASTING = [
     pytest.param(embedded, id="embedded"),
 ]
 RIGS = [*LASTING, pytest.param(in_memory, id="in_memory")]
-STEERED = {"rabbitmq", "aio-pika", "embedded", "in_memory"}
-"""The brokers that are a board and a shelf too."""
+STEERED = {"rabbitmq", "embedded", "in_memory"}
+"""The brokers that are asked as a board and a shelf too; the library adds nothing to that."""
 
 
 @pytest.fixture(params=RIGS)

@@ -5,13 +5,18 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.contract.rabbit_rig import RabbitRig, rabbitmq
+from tests.parts.odd_publisher import publish_by_key, publish_nested
+from webhook_runner.broker.amqp.stacks import STACKS
 
 pytestmark = pytest.mark.rabbitmq
 
 
-@pytest.fixture
+NESTED = 5_000
+
+
+@pytest.fixture(params=STACKS)
 async def rabbit(request: pytest.FixtureRequest) -> AsyncIterator[RabbitRig]:
-    async with rabbitmq(request) as opened:
+    async with rabbitmq(request, request.param) as opened:
         yield opened
 
 
@@ -38,3 +43,20 @@ async def test_an_invalid_message_keeps_the_harmless_headers_of_its_publisher(
     (kept,) = await rabbit.invalid("q")
     assert kept.headers["theirs"] == 1
     assert set(kept.headers) == {"theirs", "wr-error", "wr-source", "wr-explanation"}
+
+
+async def test_tables_within_tables_without_end_harm_only_their_message(rabbit: RabbitRig) -> None:
+    recorder = await rabbit.consuming()
+    await publish_nested(rabbit.url, "q", b"nested", NESTED)
+    await rabbit.submit("q", b"sound", message_id="m")
+    taken = {each.delivery.message.body: each.delivery.message for each in await recorder.until(2)}
+    assert (taken[b"nested"].headers, taken[b"sound"].message_id) == ({}, "m")
+    assert rabbit.broker.state().connected
+
+
+async def test_a_routing_key_that_is_no_text_harms_nothing(rabbit: RabbitRig) -> None:
+    recorder = await rabbit.consuming()
+    await publish_by_key(rabbit.url, "q", b"odd", b"\xff\xfe")
+    await rabbit.submit("q", b"sound")
+    assert {each.delivery.message.body for each in await recorder.until(2)} == {b"odd", b"sound"}
+    assert rabbit.broker.state().connected

@@ -21,6 +21,7 @@ from webhook_runner.settings import (
     ApiSettings,
     BrokerSettings,
     EgressSettings,
+    PerformanceSettings,
     QueueSettings,
     Settings,
     host_and_port,
@@ -220,6 +221,10 @@ def _doubts_of_embedded(settings: Settings) -> Iterator[Finding]:
     for key, default in BrokerSettings():
         if getattr(settings.broker, key) != default:
             yield Finding(("broker", key), "not used: it is for RabbitMQ, and server is embedded")
+    if settings.performance.amqp != PerformanceSettings().amqp:
+        yield Finding(
+            ("performance", "amqp"), "not used: it is for RabbitMQ, and server is embedded"
+        )
     if settings.queue_file == MEMORY:
         yield Finding(("server",), "tasks are kept in memory only and end with the daemon")
     if not settings.api.listen:

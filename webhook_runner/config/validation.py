@@ -21,7 +21,6 @@ _LATER = frozenset(
         "processes",
         "schedules",
         "taskq",
-        "amqp",
         "mode",
         "scope",
         "signing_secrets",

@@ -66,8 +66,8 @@ ROWS = [
         't.ini:2: [api] listen: whoever reaches 0.0.0.0:7676 could queue and cancel tasks; add tokens, of which `webhook-runner token` prints one, or write "127.0.0.1:7676"',
     ),
     (
-        '[performance]\namqp = "lean"',
-        "t.ini:2: [performance] amqp: not available in this version; remove it",
+        '[performance]\namqp = "aiormq"',
+        't.ini:2: [performance] amqp: "aiormq": write "lean" or "aio-pika"',
     ),
     (
         '[performance]\nhttp = "fast"',

@@ -154,10 +154,15 @@ password_file = "/nowhere"
 auth = "external"
 heartbeat = 10
 reconnect_min_seconds = 90
+[performance]
+amqp = "aio-pika"
 """
+    unused = [
+        *(f"[broker] {key}" for key in ("password_file", "auth", "reconnect_min_seconds")),
+        "[performance] amqp",
+    ]
     assert [line.partition(": ")[2] for line in load_text(text).warnings] == [
-        f"[broker] {key}: not used: it is for RabbitMQ, and server is embedded"
-        for key in ("password_file", "auth", "reconnect_min_seconds")
+        f"{key}: not used: it is for RabbitMQ, and server is embedded" for key in unused
     ]
 
 

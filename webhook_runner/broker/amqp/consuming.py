@@ -39,6 +39,7 @@ class WorkQueues:
     def __init__(self, session: Session, wanted: MutableMapping[str, Wanted]) -> None:
         self._session = session
         self._wanted = wanted
+        self._ours = session.around.topology.ours
         self._lanes: dict[str, Lane] = {}
         self._wake = asyncio.Event()
         self._closed = False
@@ -126,7 +127,7 @@ class WorkQueues:
     def _receive(self, lane: Lane, arrival: Arrival) -> None:
         serving = lane.serving
         if serving is not None:
-            ours = arrival.exchange in self._session.around.topology.ours
+            ours = arrival.exchange in self._ours
             serving.consumer.receive(delivery_of(arrival, lane.queue, ours=ours))
 
     def _cancelled(self, lane: Lane, tag: str) -> None:

@@ -17,7 +17,6 @@ NOTHING_SAID: Properties = ({}, "", "", "", "", None, False, False)
 _FIXED = struct.Struct(">HHQH").unpack_from
 _FIXED_SIZE = 14
 _LENGTH = struct.Struct(">I").unpack_from
-_LONG = struct.Struct(">q").unpack_from
 _STAMP = struct.Struct(">Q").unpack_from
 _CONTENT_TYPE, _CONTENT_ENCODING, _HEADERS, _DELIVERY_MODE = 0x8000, 0x4000, 0x2000, 0x1000
 _CORRELATION_ID, _MESSAGE_ID, _TIMESTAMP = 0x0400, 0x0080, 0x0040
@@ -30,7 +29,12 @@ _SELDOM = 0xFFFF & ~(
     | _MESSAGE_ID
     | _TIMESTAMP
 )
-_TEXT, _NUMBER = ord("S"), ord("l")
+_TEXT = ord("S")
+# By their letters in a table, as pamqp reads them.
+_SCALARS = {
+    ord(letter): (struct.Struct(f">{form}").unpack_from, 1 + struct.calcsize(form))
+    for letter, form in zip("tbBsuIilLfd", "?bBhHiIqqfd", strict=True)
+}
 # The codec takes what is above for milliseconds.
 _LATEST = 0xFFFFFFFF
 
@@ -110,7 +114,7 @@ def _names(payload: bytes, at: int, flags: int) -> tuple[str, str, float | None]
 
 
 def _table(payload: bytes, at: int, end: int) -> dict[str, object]:
-    """Read a table whose values are texts and numbers."""
+    """Read a table whose values are texts, numbers and truths."""
     table: dict[str, object] = {}
     while at < end:
         start, at = at + 1, at + 1 + payload[at]
@@ -119,9 +123,10 @@ def _table(payload: bytes, at: int, end: int) -> dict[str, object]:
         if kind == _TEXT:
             start, at = at + 5, at + 5 + _LENGTH(payload, at + 1)[0]
             table[name] = payload[start:at].decode()
-        elif kind == _NUMBER:
-            (table[name],) = _LONG(payload, at + 1)
-            at += 9
+        elif kind in _SCALARS:
+            unpack, size = _SCALARS[kind]
+            (table[name],) = unpack(payload, at + 1)
+            at += size
         else:
             raise _SeldomError
     if at != end:

@@ -18,6 +18,7 @@ _CONTENT_TYPE, _CONTENT_ENCODING, _HEADERS, _DELIVERY_MODE = 0x8000, 0x4000, 0x2
 _CORRELATION_ID, _MESSAGE_ID, _TIMESTAMP = 0x0400, 0x0080, 0x0040
 _PERSISTENT = b"\x02"
 _LENGTH = struct.Struct(">I")
+_TEXT = struct.Struct(">cI")
 _LONG = struct.Struct(">cq")
 _DOUBLE = struct.Struct(">cd")
 _STAMP = struct.Struct(">Q")
@@ -120,6 +121,8 @@ def _name(name: str) -> bytes:
 
 def _value(value: object) -> bytes:
     match value:
+        case str():
+            return _text(value)
         case bool():
             return b"t\x01" if value else b"t\x00"
         case int():
@@ -128,5 +131,9 @@ def _value(value: object) -> bytes:
         case float():
             return _DOUBLE.pack(b"d", value)
         case _:
-            raw = str(value).encode("utf-8", "replace")
-            return b"S" + _LENGTH.pack(len(raw)) + raw
+            return _text(str(value))
+
+
+def _text(text: str) -> bytes:
+    raw = text.encode("utf-8", "replace")
+    return _TEXT.pack(b"S", len(raw)) + raw

@@ -50,6 +50,7 @@ class Hands:
         self._policy = policy
         self._consumer_of = consumer_of
         self._clock = session.around.clock
+        self._ours = session.around.topology.ours
         self._timers: list[tuple[float, int, Item]] = []
         self._number = count()
         self._alarm: asyncio.TimerHandle | None = None
@@ -72,7 +73,7 @@ class Hands:
         size = len(arrival.body)
         self.largest = max(size, self.largest * 0.999)
         due = due_of(arrival)
-        if due is None or arrival.exchange not in self._session.around.topology.ours:
+        if due is None or arrival.exchange not in self._ours:
             self.spawn(self._put_aside(arrival))
             return
         item = Item(arrival, source, due, queue_of(arrival), overdue=due <= self._clock.now())

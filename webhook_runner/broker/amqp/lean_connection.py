@@ -14,7 +14,15 @@ from pamqp.heartbeat import Heartbeat
 from webhook_runner.broker.amqp.blanking import UNREADABLE
 from webhook_runner.broker.amqp.handshake import Account, Agreement, Handshake, RefusedError
 from webhook_runner.broker.amqp.pulse import Pulse
-from webhook_runner.broker.amqp.wire import BODY, HEADER, METHOD, FrameError, FrameReader
+from webhook_runner.broker.amqp.wire import (
+    BODY,
+    HEADER,
+    HEARTBEAT,
+    KINDS,
+    METHOD,
+    FrameError,
+    FrameReader,
+)
 
 CLOSE_TIMEOUT = 3.0
 _READ_UNTIL_AGREED = 1_048_576
@@ -164,9 +172,13 @@ class LeanConnection(asyncio.Protocol):
             channel.take_header(payload)
         elif kind == METHOD:
             channel.take_method(payload)
+        elif kind != HEARTBEAT:
+            raise FrameError(f"no AMQP: a frame of the kind {kind}")
 
     def _take_own(self, kind: int, number: int, payload: bytes) -> None:
         """Take what concerns the connection; what comes for a closed channel comes too late."""
+        if kind not in KINDS:
+            raise FrameError(f"no AMQP: a frame of the kind {kind}")
         if self.ended or number or kind != METHOD:
             return
         frame = method_of(payload)
@@ -195,6 +207,8 @@ class LeanConnection(asyncio.Protocol):
             self.opened.set_result(agreement)
 
     def _refuse(self, error: FrameError) -> None:
+        if self.ended:
+            return
         self.send_own(Connection.Close(_FRAME_ERROR, str(error)[:200], 0, 0))
         self.end(str(error), error)
         self.abort()

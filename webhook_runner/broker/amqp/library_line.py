@@ -21,6 +21,7 @@ from webhook_runner.errors import BrokerUnavailableError
 
 CLOSE_TIMEOUT = 5.0
 _DELIVER = bytes((0, 60, 0, 60))
+_BEYOND_ASCII = 0x80
 
 
 class Reader:
@@ -51,6 +52,7 @@ class Reader:
         if kind == FRAME_METHOD:
             if found[:4] == _DELIVER and _exchange(found) not in self._trusted:
                 self._doubted.add(channel)
+                return _with_a_text_for_key(found)
         elif kind == FRAME_HEADER and channel in self._doubted:
             self._doubted.discard(channel)
             return legible(found[:-1]) + found[-1:]
@@ -61,6 +63,18 @@ def _exchange(deliver: bytes) -> bytes:
     """Read the exchange out of a Basic.Deliver: it follows the tag, its number and a flag."""
     start = 4 + 1 + deliver[4] + 9
     return deliver[start + 1 : start + 1 + deliver[start]]
+
+
+def _with_a_text_for_key(deliver: bytes) -> bytes:
+    """Return a Basic.Deliver of the same length, whose routing key can be decoded."""
+    exchange_at = 14 + deliver[4]
+    key_at = exchange_at + 2 + deliver[exchange_at]
+    key = deliver[key_at:-1]
+    try:
+        key.decode()
+    except UnicodeDecodeError:
+        key = bytes(byte if byte < _BEYOND_ASCII else ord("?") for byte in key)
+    return deliver[:key_at] + key + deliver[-1:]
 
 
 class _Transport(TransportFactory):

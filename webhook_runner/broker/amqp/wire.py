@@ -8,7 +8,7 @@ HEAD_SIZE = 7
 FRAMING = HEAD_SIZE + 1
 """The bytes of a frame beside its payload."""
 
-_KINDS = frozenset({METHOD, HEADER, BODY, HEARTBEAT})
+KINDS = frozenset({METHOD, HEADER, BODY, HEARTBEAT})
 _HEAD = struct.Struct(">BHI").unpack_from
 _END = 0xCE
 _SHOWN = 20
@@ -57,7 +57,7 @@ class FrameReader:
             self._hold(data[at:], HEAD_SIZE)
 
     def _check(self, data: bytes, at: int, kind: int, size: int) -> None:
-        if kind not in _KINDS:
+        if kind not in KINDS:
             raise FrameError(f"no AMQP: {data[at : at + _SHOWN]!r}")
         if size > self._largest:
             raise FrameError(f"a frame of {size} bytes, more than were agreed on")
