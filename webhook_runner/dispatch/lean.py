@@ -39,9 +39,13 @@ class LeanClient:
         """
         head = _head(request, target)
         lane = self._lanes.enter(queue)
+        slots = lane.pool.slots
         try:
-            async with lane.pool.slots:
+            await slots.acquire()
+            try:
                 await self._by(lane.pool, head, request, target.origin, exchange)
+            finally:
+                slots.release()
         finally:
             await self._lanes.leave(lane)
 

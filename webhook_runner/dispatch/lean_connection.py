@@ -18,6 +18,7 @@ _INTERIM = frozenset({100, *range(102, 200)})  # we ask for no other protocol, s
 _FINAL = range(200, 1000)
 _CODING = b"transfer-encoding"
 _FRAMING_FIELDS = frozenset({b"content-length", _CODING})
+_FRAMING_LENGTHS = frozenset(map(len, _FRAMING_FIELDS))
 
 
 class LeanConnection(asyncio.BufferedProtocol):
@@ -219,5 +220,7 @@ def _ends_with_connection(fields: list[tuple[bytes, bytes]]) -> bool:
 
 def _framing_of(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return {
-        name.lower(): value.strip() for name, value in fields if name.lower() in _FRAMING_FIELDS
+        name.lower(): value.strip()
+        for name, value in fields
+        if len(name) in _FRAMING_LENGTHS and name.lower() in _FRAMING_FIELDS
     }

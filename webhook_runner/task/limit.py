@@ -24,5 +24,6 @@ def retries_of(envelope: Envelope, queue: QueueSettings) -> int | None:
 
 
 def _smaller(wish: int | None, cap: int) -> int | None:
-    limits = [limit for limit in (wish, cap) if limit is not None and limit >= 0]
-    return min(limits, default=None)
+    if wish is None or wish < 0:
+        return cap if cap >= 0 else None
+    return wish if cap < 0 else min(wish, cap)
