@@ -367,6 +367,14 @@ async def test_a_silent_connection_says_something_and_a_silent_peer_is_given_up(
     assert await ended(line) == connection.ended == "no word from the broker for 1200 s"
 
 
+async def test_heartbeats_come_without_being_asked_for(place: Place) -> None:
+    connecting = place.connect(heartbeat=2)
+    peer = await place.met()
+    await peer.greet()
+    await connecting
+    await peer.hear(Heartbeat)
+
+
 async def test_closing_waits_for_the_broker(place: Place) -> None:
     line, peer = await opened(place)
     closing = asyncio.ensure_future(line.close())
