@@ -16,6 +16,7 @@ from webhook_runner.broker.amqp.stacks import STACKS
 from webhook_runner.settings import BrokerSettings
 
 HEAD = 7
+VIRTUAL_HOST = "over/there"
 F = TypeVar("F")
 
 
@@ -62,7 +63,7 @@ class Peer:
         presented = await self.hear(Connection.StartOk)
         self.say(Connection.Tune(channel_max, frame_max, 60), channel=0)
         await self.hear(Connection.TuneOk)
-        await self.hear(Connection.Open)
+        assert (await self.hear(Connection.Open)).virtual_host == VIRTUAL_HOST
         self.say(Connection.OpenOk(), channel=0)
         return presented
 
@@ -86,7 +87,9 @@ class Place:
         self._met: asyncio.Queue[Peer] = asyncio.Queue()
 
     def where(self, **settings: Any) -> Address:
-        return address(self.url, BrokerSettings.model_validate(settings), "test")
+        # So long that no heartbeat comes unasked.
+        chosen = BrokerSettings.model_validate({"heartbeat": 600} | settings)
+        return address(self.url, chosen, "test")
 
     def connect(self, **settings: Any) -> asyncio.Task[Line]:
         """Begin to connect the lean client."""
@@ -121,7 +124,7 @@ async def amqp_place() -> AsyncIterator[Place]:
 
     server = await asyncio.start_server(meet, "127.0.0.1", 0)
     async with server:
-        place.url = f"amqp://me:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}/there"
+        place.url = f"amqp://me:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}/over%2Fthere"
         yield place
         for writer in peers:
             writer.close()

@@ -8,11 +8,13 @@ from tests.fakes.clock import FakeClock
 from webhook_runner.broker.amqp.faults import LostError
 from webhook_runner.broker.amqp.hands import Hands
 from webhook_runner.broker.amqp.session import Session
+from webhook_runner.broker.amqp.topology import Topology
 from webhook_runner.policy.delay import Wheel
 
 
 class Around:
     clock = FakeClock()
+    topology = Topology("wr.v1", ("q",))
 
 
 class EndingSession:

@@ -150,8 +150,12 @@ async def test_acks_come_before_what_is_asked_after_them(place: Place) -> None:
     channel, peer, arrivals = await consuming(place)
     peer.say(*delivery(1, b"x"))
     await arrivals.get()
-    channel.ack(1)
-    flushing = asyncio.ensure_future(channel.flush())
+
+    async def settle() -> None:
+        channel.ack(1)
+        await channel.flush()
+
+    flushing = asyncio.ensure_future(settle())
     await peer.hear(Basic.Ack)
     await peer.answer(Basic.Qos, Basic.QosOk())
     await flushing
@@ -203,8 +207,9 @@ async def test_a_closed_channel_is_told_and_its_number_used_again(
     await peer.answer(Queue.Declare, Channel.Close(code, "because", 50, 10))
     with pytest.raises(error, match=f"{code} because"):
         await first
-    with pytest.raises(LostError, match=f"{code} because"):
+    with pytest.raises(LostError, match=f"{code} because") as lost:
         await second
+    assert type(lost.value) is LostError
     await peer.hear(Channel.CloseOk)
     assert (told, channel.is_closed, other.is_closed) == ([f"{code} because"], True, False)
     with pytest.raises(LostError):
@@ -291,6 +296,7 @@ async def test_a_connection_that_is_cut_says_so(place: Place) -> None:
         (b"\1\0\1\0\0\0\4\0\x3c\0\x3c\xce", "no AMQP"),
         (b"\1\0\1\0\0\0\4\x7f\xff\x7f\xff\xce", "no AMQP"),
         (b"\1\0\1\x7f\xff\xff\xff", "2147483647 bytes, more than were agreed on"),
+        (b"\3\0\1\0\2\0\0", "131072 bytes, more than were agreed on"),
         (b"\2\0\1\0\0\0\x0e\0\x3c\0\0" + bytes(10) + b"\xce", "without its method"),
         (b"\3\0\1\0\0\0\1x\xce", "longer than its header said"),
         (b"\1\0\1\0\0\0\4\0\x3c\0\x0b\xce", "Basic.QosOk, which nobody had asked for"),
@@ -347,15 +353,26 @@ async def test_a_silent_connection_says_something_and_a_silent_peer_is_given_up(
     place: Place,
 ) -> None:
     line, peer = await opened(place)
-    pulse = line._connection._pulse  # type: ignore[attr-defined]
+    connection = line._connection  # type: ignore[attr-defined]
+    pulse = connection._pulse
     for _ in range(2):
         pulse._beat()
     await peer.hear(Heartbeat)
     peer.say(Heartbeat(), channel=0)
     await until(lambda: not pulse.silent, "a heartbeat", 10)
-    for _ in range(8):
+    for _ in range(7):
         pulse._beat()
-    assert await ended(line) == "no word from the broker for 20 s"
+    assert not connection.ended
+    pulse._beat()
+    assert await ended(line) == connection.ended == "no word from the broker for 1200 s"
+
+
+async def test_heartbeats_come_without_being_asked_for(place: Place) -> None:
+    connecting = place.connect(heartbeat=2)
+    peer = await place.met()
+    await peer.greet()
+    await connecting
+    await peer.hear(Heartbeat)
 
 
 async def test_closing_waits_for_the_broker(place: Place) -> None:

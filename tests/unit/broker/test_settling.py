@@ -83,12 +83,12 @@ def test_what_is_given_back_is_never_settled_by_an_ack_of_many() -> None:
 
 
 def test_an_ack_of_all_before_is_said_as_it_is() -> None:
-    settling, broker = channel(4)
+    settling, broker = channel(5)
     settling.ack(1, before=False)
     settling.ack(3, before=True)
-    settling.ack(4, before=False)
+    settling.ack(5, before=False)
     broker.read(settling.pack())
-    assert (broker.acked, broker.frames) == ({1, 2, 3, 4}, 2)
+    assert (broker.acked, broker.open, broker.frames) == ({1, 2, 3, 5}, [4], 2)
 
 
 def test_what_needs_no_ack_is_never_waited_for() -> None:

@@ -107,9 +107,6 @@ def _names(payload: bytes, at: int, flags: int) -> tuple[str, str, float | None]
         if found > _LATEST:
             raise _SeldomError
         stamp = float(found) or None
-        at += 8
-    if at > len(payload):
-        raise _SeldomError
     return correlation_id, message_id, stamp
 
 
@@ -129,8 +126,6 @@ def _table(payload: bytes, at: int, end: int) -> dict[str, object]:
             at += size
         else:
             raise _SeldomError
-    if at != end:
-        raise _SeldomError
     return table
 
 
