@@ -4,8 +4,9 @@ import platform
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
 
-from webhook_runner.observe.series import OTHER, Register, Words
+from webhook_runner.observe.series import OTHER, Register, Words, outcome_class
 from webhook_runner.task.event import (
     AttemptFinished,
     AttemptStarted,
@@ -42,14 +43,7 @@ from webhook_runner.task.event import (
     Warned,
 )
 from webhook_runner.task.model import Kind
-from webhook_runner.task.outcome import (
-    Interrupted,
-    Outcome,
-    Refused,
-    Responded,
-    TimedOut,
-    Unreachable,
-)
+from webhook_runner.task.worker_event import WorkerEnded, WorkerEvent, WorkerStarted
 
 _REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
 _LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
@@ -74,25 +68,11 @@ DaemonEvent = (
     | ConfigRefused
     | DaemonStarted
     | DaemonOnDefaults
+    | WorkerEvent
     | DaemonReady
     | DaemonDraining
     | DaemonStopped
 )
-
-
-def outcome_class(outcome: Outcome) -> str:
-    """Return the label of an outcome: ``2xx`` and its like, or the public word of the trouble."""
-    match outcome:
-        case Responded(status=status):
-            return f"{status // 100}xx" if 100 <= status <= 599 else OTHER  # noqa: PLR2004 - HTTP
-        case TimedOut():
-            return "timeout"
-        case Unreachable(trouble=trouble):
-            return trouble.value
-        case Refused():
-            return "refused"
-        case Interrupted():
-            return "interrupted"
 
 
 class MetricsObserver:
@@ -102,6 +82,7 @@ class MetricsObserver:
         version: shown by ``webhook_runner_build_info``.
         queues: the configured queues; any other name is counted as ``other``.
 
+    ``page`` is what ``text`` shows; at first what is counted here.
     """
 
     def __init__(self, version: str, queues: Iterable[str]) -> None:
@@ -111,6 +92,7 @@ class MetricsObserver:
         self._reason = Words()
         self._connections = 0
         self._read_destinations: Callable[[], Mapping[str, int]] = dict
+        self.page: Collector = self.registry
         self._make_task_metrics()
         self._make_daemon_metrics(version)
         self.set_queues(queues)
@@ -133,9 +115,13 @@ class MetricsObserver:
 
     def text(self) -> bytes:
         """Return the page for a Prometheus server, in its text format 0.0.4."""
+        self.look()
+        return generate_latest(self.page)
+
+    def look(self) -> None:
+        """Count destinations for ``registry``; what else others keep is read when it is."""
         for state, number in self._read_destinations().items():
             self._breakers(state).set(number)
-        return generate_latest(self.registry)
 
     def notice(self, event: Event) -> None:
         if isinstance(event, AttemptEvent):
@@ -149,8 +135,10 @@ class MetricsObserver:
 
     def _daemon(self, event: DaemonEvent) -> None:
         match event:
-            case TaskAccepted() | TaskRefused():
-                self._door(event)
+            case TaskAccepted(envelope=envelope):
+                self._accepted(self._queue(envelope.task.queue)).inc()
+            case TaskRefused(queue=queue, reason=reason):
+                self._refused(self._queue(queue), self._reason(reason)).inc()
             case StoreFailed() | StoreMended():
                 self._store_up.set(isinstance(event, StoreMended))
             case BreakerOpened() | BreakerClosed():
@@ -159,6 +147,8 @@ class MetricsObserver:
             case ConfigReloaded() | ConfigRefused():
                 took = "true" if isinstance(event, ConfigReloaded) else "false"
                 self._reloads(took).inc()
+            case WorkerStarted() | WorkerEnded():
+                self._worker_ends.inc(isinstance(event, WorkerEnded))
             case (
                 TaskReleased()
                 | Warned()
@@ -207,13 +197,6 @@ class MetricsObserver:
             self._rollbacks(queue, "pending").inc()
         if event.envelope.kind is Kind.ROLLBACK:
             self._rollbacks(queue, "failed").inc()
-
-    def _door(self, event: TaskAccepted | TaskRefused) -> None:
-        match event:
-            case TaskAccepted(envelope=envelope):
-                self._accepted(self._queue(envelope.task.queue)).inc()
-            case TaskRefused(queue=queue, reason=reason):
-                self._refused(self._queue(queue), self._reason(reason)).inc()
 
     def _arrival(self, event: ArrivalEvent) -> None:
         match event:
@@ -277,15 +260,14 @@ class MetricsObserver:
 
     def _make_daemon_metrics(self, version: str) -> None:
         gauge, plain = self._register.gauge, self._register.plain_gauge
+        counter = self._register.plain_counter
         self._in_flight = gauge("in_flight", "Attempts running now.", "queue")
         self._consuming = gauge("consuming", "1 while the queue is consumed.", "queue")
         self._up = plain("broker_up", "1 while connected to the broker.")
         self._blocked = plain("broker_blocked", "1 while it takes no publishes.")
         self._store_up = plain("store_up", "1 while the store takes entries.")
         self._store_up.set(1)
-        self._reconnects = self._register.plain_counter(
-            "reconnects", "Connections after the first."
-        )
+        self._reconnects = counter("reconnects", "Connections after the first.")
         self._breakers = gauge("breaker_state", "Destinations by how they stand.", "state")
         self._breaker_turns = self._register.counter(
             "breaker_changes", "Breakers that opened or were closed.", "state"
@@ -293,5 +275,6 @@ class MetricsObserver:
         self._reloads = self._register.counter(
             "config_reloads", "Reloads of the configuration.", "ok"
         )
+        self._worker_ends = counter("worker_ends", "Workers that ended unasked.")
         build = gauge("build_info", "1; the labels say what runs.", "version", "python")
         build(version, platform.python_version()).set(1)

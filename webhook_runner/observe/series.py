@@ -5,6 +5,15 @@ from typing import Generic, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
+from webhook_runner.task.outcome import (
+    Interrupted,
+    Outcome,
+    Refused,
+    Responded,
+    TimedOut,
+    Unreachable,
+)
+
 OTHER = "other"
 PREFIX = "webhook_runner"
 
@@ -67,3 +76,18 @@ class Register:
                 name, text, ["queue"], namespace=PREFIX, registry=self.registry, buckets=buckets
             )
         )
+
+
+def outcome_class(outcome: Outcome) -> str:
+    """Return the label of an outcome: ``2xx`` and its like, or the public word of the trouble."""
+    match outcome:
+        case Responded(status=status):
+            return f"{status // 100}xx" if 100 <= status <= 599 else OTHER  # noqa: PLR2004 - HTTP
+        case TimedOut():
+            return "timeout"
+        case Unreachable(trouble=trouble):
+            return trouble.value
+        case Refused():
+            return "refused"
+        case Interrupted():
+            return "interrupted"

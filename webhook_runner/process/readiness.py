@@ -1,6 +1,8 @@
 """Whether the daemon does its work: what /readyz and systemd are told."""
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from webhook_runner.api.health import Readiness
 from webhook_runner.engine.consumer import Hold
@@ -30,7 +32,10 @@ _SAYS_MORE = (
 )
 
 
-_FINE = frozenset({"ok", "resting", Hold.STEERED.value})
+FINE = frozenset({"ok", "resting", Hold.STEERED.value})
+
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Bell:
@@ -48,11 +53,16 @@ class Bell:
 
 
 def readiness(
-    state: BrokerState, store: StoreState, queues: Queues, *, draining: bool
+    state: BrokerState,
+    store: StoreState,
+    queues: Queues,
+    others: Mapping[str, str] = NOTHING,
+    *,
+    draining: bool,
 ) -> Readiness:
     """Ready means: connected, not blocked, every queue consumed, resting, or paused by request.
 
-    A store in trouble that nobody waits for is told, and does no harm.
+    A store in trouble that nobody waits for is told, and does no harm. ``others`` are parts more.
     """
     parts = {"broker": (state.blocked and f"blocked: {state.blocked}") or "ok"}
     if not state.connected:
@@ -61,9 +71,10 @@ def readiness(
         parts["store"] = store.trouble
     for name, consumer in queues.consumers.items():
         parts[f"queue {name}"] = consumer.condition(consumed=name in state.consuming)
+    parts |= others
     if draining:
         parts["daemon"] = "draining"
-    return Readiness(all(text in _FINE for text in parts.values()), parts)
+    return Readiness(all(text in FINE for text in parts.values()), parts)
 
 
 def status(state: BrokerState, queues: Queues) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from webhook_runner.task.model import Envelope, Failure
 from webhook_runner.task.outcome import Outcome
+from webhook_runner.task.worker_event import WorkerEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +105,7 @@ class TaskFailed:
 
 @dataclass(frozen=True, slots=True)
 class TaskDropped:
-    """A copy was acknowledged without an attempt, because another one is settled.
-
-    ``of`` is the id of the task that a duplicate is one of.
-    """
+    """A copy was acknowledged unused: another one is settled. ``of``: the task it duplicates."""
 
     envelope: Envelope
     reason: str
@@ -293,6 +291,7 @@ Event = (
     | ConfigRefused
     | DaemonStarted
     | DaemonOnDefaults
+    | WorkerEvent
     | DaemonReady
     | DaemonDraining
     | DaemonStopped

@@ -1,0 +1,292 @@
+"""All workers of a daemon: started, told, asked how they stand, restarted, and let go."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from webhook_runner.api.events import EventHub, Told
+from webhook_runner.engine.consumer import Hold
+from webhook_runner.engine.fellows import Fellows
+from webhook_runner.engine.queues import Queues
+from webhook_runner.observe.metrics import MetricsObserver
+from webhook_runner.observe.sink import Sink
+from webhook_runner.observe.tallies import Tallies
+from webhook_runner.policy.division import parts
+from webhook_runner.ports import Clock, Observer, Store
+from webhook_runner.process.readiness import FINE, Bell
+from webhook_runner.process.workers.allotment import Allotment
+from webhook_runner.process.workers.seat import Seat
+from webhook_runner.process.workers.settings_text import written
+from webhook_runner.process.workers.store_desk import stands
+from webhook_runner.process.workers.wire import (
+    Adopt,
+    Begin,
+    FromWorker,
+    Lines,
+    Listen,
+    Missed,
+    News,
+    Pause,
+    Portions,
+    Stands,
+    Totals,
+    ToWorker,
+)
+from webhook_runner.settings import Settings
+from webhook_runner.task.event import Event, StoreFailed, StoreMended
+from webhook_runner.task.worker_event import WorkerEnded, WorkerStarted
+
+RETRY_SECONDS = 1.0
+LONGEST_RETRY = 60.0
+LONG_LIFE = 60.0
+"""Seconds after which a worker that ends was no failed start."""
+
+SILENT_SECONDS = 15.0
+GRACE_SECONDS = 10.0
+"""So long after ``shutdown_timeout`` a worker that has not ended is killed."""
+
+LEAST_WHEEL = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The parts of the daemon that workers have to do with."""
+
+    queues: Queues
+    store: Store
+    fellows: Fellows
+    hub: EventHub
+    metrics: MetricsObserver
+    sink: Sink
+    bell: Bell
+    clock: Clock
+
+
+class Staff:
+    """See ``process.alone.Workforce``. An observer too: workers are told how the store stands."""
+
+    def __init__(
+        self, settings: Settings, desk: Desk, observer: Observer, make_name: Callable[[], str]
+    ) -> None:
+        self._settings = settings
+        self._desk = desk
+        self._observer = observer
+        self._make_name = make_name
+        self._tallies = desk.metrics.page = Tallies(desk.metrics.registry)
+        count = settings.processes
+        self._allotment = Allotment(count)
+        self._seats = [Seat(number, desk.store, self._take) for number in range(count)]
+        self._stopping = asyncio.Event()
+        self._keepers: list[asyncio.Task[None]] = []
+        self._paused = False
+        self._listening = False
+        desk.hub.on_listening = self._listen
+
+    def notice(self, event: Event) -> None:
+        if isinstance(event, StoreFailed | StoreMended):
+            for seat in self._seats:
+                seat.tell_store()
+
+    async def run(self) -> None:
+        self._keepers = [asyncio.ensure_future(self._keep(seat)) for seat in self._seats]
+        try:
+            await asyncio.gather(*self._keepers)
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await self._end(GRACE_SECONDS, hurry=True)
+
+    def adopt(self, settings: Settings) -> None:
+        self._settings = settings
+        self._desk.bell.rung.set()
+        self._want()
+        self._allotment.next()
+        for seat in self._seats:
+            seat.send(Adopt(self._settings_of(seat), self._allotment.now(seat.number)))
+
+    def divide(self) -> None:
+        self._want()
+        self._hand_out()
+
+    def pause(self, *, paused: bool) -> None:
+        self._paused = paused
+        self._tell(Pause(paused))
+
+    def consuming(self) -> frozenset[str]:
+        """Return the queues that are consumed by all workers who are there to do so."""
+        return frozenset(name for name in self._settings.queues if self._is_consumed(name))
+
+    def scheduled(self) -> int:
+        """Return how many tasks wait, by the latest count of any worker."""
+        return max((each.scheduled for each in self._standing()), default=0)
+
+    def troubles(self) -> Mapping[str, str]:
+        now, told = asyncio.get_running_loop().time(), {}
+        for seat in self._seats:
+            trouble = ""
+            if seat.stands is None:
+                trouble = "not running" if seat.process is None else "starting"
+            elif now - seat.heard_at > SILENT_SECONDS:
+                trouble = f"silent for {now - seat.heard_at:.0f} s"
+            elif not seat.stands.connected:
+                trouble = "not connected"
+            elif seat.stands.blocked:
+                trouble = f"blocked: {seat.stands.blocked}"
+            told[f"worker {shown(seat)}"] = trouble or "ok"
+        return told
+
+    async def drain(self, hurry: asyncio.Event) -> int:
+        ending = asyncio.ensure_future(
+            self._end(self._settings.shutdown_timeout + GRACE_SECONDS, hurry=hurry.is_set())
+        )
+        hurrying = asyncio.ensure_future(hurry.wait())
+        await asyncio.wait((ending, hurrying), return_when=asyncio.FIRST_COMPLETED)
+        if not ending.done():
+            for seat in self._seats:
+                seat.stop(hurry=True)
+        hurrying.cancel()
+        await ending
+        return sum(seat.interrupted for seat in self._seats)
+
+    async def _end(self, patience: float, *, hurry: bool) -> None:
+        """Have all end, who is late by force."""
+        self._stopping.set()
+        for seat in self._seats:
+            seat.stop(hurry=hurry)
+        if not self._keepers:
+            return
+        _, late = await asyncio.wait(self._keepers, timeout=patience)
+        if late:
+            for seat in self._seats:
+                seat.kill()
+            await asyncio.wait(late)
+
+    async def _keep(self, seat: Seat) -> None:
+        """Have one worker after the other at a seat."""
+        clock, wait = self._desk.clock, RETRY_SECONDS
+        while not self._stopping.is_set():
+            began = clock.monotonic()
+            pid, how = await self._employ(seat)
+            if clock.monotonic() - began >= LONG_LIFE:
+                wait = RETRY_SECONDS
+            self._mourn(seat)
+            if not self._stopping.is_set():
+                self._observer.notice(WorkerEnded(shown(seat), pid, how, wait))
+                await self._rest(wait)
+                wait = min(wait * 2, LONGEST_RETRY)
+
+    async def _employ(self, seat: Seat) -> tuple[int, str]:
+        try:
+            pid = await seat.start()
+        except OSError as error:
+            return 0, f"cannot be started: {error}"
+        self._observer.notice(WorkerStarted(shown(seat), pid))
+        if self._stopping.is_set():
+            seat.kill()
+        return pid, await seat.live(self._begin(seat))
+
+    def _begin(self, seat: Seat) -> Begin:
+        self._want()
+        self._allotment.employ(seat.number)
+        self._hand_out()
+        return Begin(
+            self._make_name(),
+            shown(seat),
+            self._settings_of(seat),
+            stands(self._desk.store),
+            self._allotment.now(seat.number),
+            self._paused,
+            self._listening,
+        )
+
+    def _mourn(self, seat: Seat) -> None:
+        """Let what a worker had go back to where it came from."""
+        desk = self._desk
+        self._tallies.retire(seat.number)
+        if seat.name:
+            desk.fellows.farewell(seat.name)
+        seat.name = ""
+        self._allotment.bury(seat.number)
+        self._hand_out()
+        self._note_running()
+        desk.bell.rung.set()
+
+    async def _rest(self, seconds: float) -> None:
+        resting = asyncio.ensure_future(self._desk.clock.sleep(seconds))
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait((resting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            resting.cancel()
+            stopping.cancel()
+
+    def _take(self, number: int, message: FromWorker) -> None:
+        desk = self._desk
+        match message:
+            case Stands(applied, queues=queues):
+                running = {name: each.running for name, each in queues.items()}
+                self._allotment.hear(number, applied, running)
+                self._hand_out()
+                self._note_running()
+                desk.bell.rung.set()
+            case Totals(samples):
+                self._tallies.take(number, samples)
+            case News(name, data, queue, state, task):
+                desk.hub.pass_on(Told("", name, data, queue, state, task))
+            case Missed():
+                desk.hub.lose_count()
+            case Lines(text):
+                desk.sink.write(text.removesuffix("\n"))
+            case _:
+                return
+
+    def _note_running(self) -> None:
+        """Keep in the lanes what workers say of their queues."""
+        standing = list(self._standing())
+        for name, lane in self._desk.queues.lanes.items():
+            found = [each.queues[name] for each in standing if name in each.queues]
+            lane.elsewhere = sum(each.running for each in found)
+            lags = [each.lag for each in found if each.lag is not None]
+            lane.lag = max(lags, default=lane.lag)
+
+    def _standing(self) -> Iterable[Stands]:
+        return (seat.stands for seat in self._seats if seat.stands is not None)
+
+    def _is_consumed(self, name: str) -> bool:
+        conditions = {
+            seat.stands.queues[name].condition
+            for seat in self._seats
+            if seat.stands is not None
+            and name in seat.stands.queues
+            and self._allotment.has_portion(seat.number, name)
+        } - {Hold.ELSEWHERE.value}
+        return bool(conditions) and conditions <= FINE
+
+    def _want(self) -> None:
+        lanes = self._desk.queues.consumers
+        self._allotment.want({name: each.lane.settings for name, each in lanes.items()})
+
+    def _hand_out(self) -> None:
+        changed: Mapping[int, Portions] = self._allotment.next()
+        for number, portions in changed.items():
+            self._seats[number].send(portions)
+
+    def _settings_of(self, seat: Seat) -> bytes:
+        """Return the settings of one worker: its part of what all queues portion."""
+        settings, count = self._settings, len(self._seats)
+        total = parts(settings.max_total, count)[seat.number]
+        wheel = parts(settings.broker.wheel_memory_bytes, count)[seat.number]
+        broker = settings.broker.model_copy(update={"wheel_memory_bytes": max(LEAST_WHEEL, wheel)})
+        return written(settings.model_copy(update={"max_total": total, "broker": broker}))
+
+    def _listen(self, listening: bool) -> None:  # noqa: FBT001 - a callback
+        self._listening = listening
+        self._tell(Listen(listening))
+
+    def _tell(self, message: ToWorker) -> None:
+        for seat in self._seats:
+            seat.send(message)
+
+
+def shown(seat: Seat) -> int:
+    """Return the number of a worker as people see it."""
+    return seat.number + 1
