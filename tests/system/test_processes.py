@@ -8,6 +8,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ url = "sqlite::memory:"
             with error:
                 return error.code, error.read().decode()
 
-    def json(self, method: str, path: str, body: object = None) -> dict[str, object]:
+    def json(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         return dict(json.loads(self.call(method, path, body)[1]))
 
     def counted(self, series: str) -> float:
@@ -167,6 +168,18 @@ def test_a_worker_that_is_killed_is_missed_and_replaced_and_its_tasks_come_again
     assert (
         crew.counted('webhook_runner_tasks_total{queue="wide",reason="",state="succeeded"}') > TASKS
     )
+
+
+def test_destinations_are_shown_as_both_workers_see_them(crew: Crew) -> None:
+    (here,) = crew.json("GET", "/v1/destinations")["items"]
+    assert here["destination"] == f"127.0.0.1:{crew.receiver.port}"
+    assert here["requests"] > 0
+    assert crew.json("POST", f"/v1/destinations/{here['destination']}/open")["state"] == "open"
+    crew.publish("wide", "/opened", 5)
+    (here,) = eventually(lambda: crew.json("GET", "/v1/destinations?state=open")["items"])
+    assert here["forced"] is True
+    crew.call("POST", f"/v1/destinations/{here['destination']}/close")
+    crew.receiver.wait_for(5, "/opened", timeout=40)
 
 
 def test_news_of_the_workers_reach_those_who_listen(crew: Crew) -> None:

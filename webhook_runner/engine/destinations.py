@@ -181,12 +181,6 @@ class Destinations:
         for host in sorted(host for host in self._known if host > after):
             yield self.standing(host)
 
-    def troubled(self) -> Iterator[Standing]:
-        """Yield how those stand that are not called as usual."""
-        for host, known in self._known.items():
-            if known.held or known.forced or not known.is_calm:
-                yield self.standing(host)
-
     def standing(self, host: Host) -> Standing:
         """Return how one of them stands."""
         known, now = self._known.get(host) or Destination(host), self._clock.monotonic()

@@ -26,6 +26,7 @@ from webhook_runner.observe.redact import Redaction, clean
 from webhook_runner.observe.sink import Sink
 from webhook_runner.ports import Broker, Clock, Observer, Store
 from webhook_runner.process.alone import Alone, Workforce
+from webhook_runner.process.bell import Bell
 from webhook_runner.process.clock import SystemClock, dice, task_id
 from webhook_runner.process.daemon import Daemon, Parts
 from webhook_runner.process.extensions import load_extensions
@@ -34,7 +35,6 @@ from webhook_runner.process.hiding import hide_secrets
 from webhook_runner.process.loop import run_in_loop
 from webhook_runner.process.loss import Loss
 from webhook_runner.process.notify import Notifier
-from webhook_runner.process.readiness import Bell
 from webhook_runner.process.workers.parent_broker import ParentBroker
 from webhook_runner.process.workers.staff import Desk, Staff
 from webhook_runner.settings import Settings
@@ -93,7 +93,7 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     _watch(metrics, broker, queues)
     control = _control(settings, queues, broker, store, observer, clock)
     bell, loss, sink = watching.bell, watching.loss, watching.sink
-    desk = Desk(queues, store, control.fellows, door.events, metrics, sink, bell, clock)
+    desk = Desk(queues, store, control, door.events, metrics, sink, bell, clock)
     workforce = _workforce(settings, desk, broker, observer)
     parts = Parts(
         broker=failing,
@@ -163,6 +163,7 @@ def _workforce(settings: Settings, desk: Desk, broker: Room, observer: Fanout) -
         return Alone()
     staff = Staff(settings, desk, observer, task_id)
     broker.consuming, broker.waiting = staff.consuming, staff.scheduled
+    desk.control.destinations.elsewhere = staff.standings
     observer.join(staff)
     return staff
 

@@ -22,9 +22,10 @@ from webhook_runner.errors import (
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.ports import Broker, Dispatcher, Observer, Store
 from webhook_runner.process.alone import Workforce
+from webhook_runner.process.bell import Bell
 from webhook_runner.process.loss import NO_BROKER, Loss
 from webhook_runner.process.notify import Notifier
-from webhook_runner.process.readiness import Bell, readiness, status
+from webhook_runner.process.readiness import readiness, status
 from webhook_runner.process.reload import applicable, changes
 from webhook_runner.settings import Settings
 from webhook_runner.task.event import (

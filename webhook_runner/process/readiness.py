@@ -1,6 +1,5 @@
 """Whether the daemon does its work: what /readyz and systemd are told."""
 
-import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -8,48 +7,11 @@ from webhook_runner.api.health import Readiness
 from webhook_runner.engine.consumer import Hold
 from webhook_runner.engine.queues import Queues
 from webhook_runner.ports import BrokerState, StoreState
-from webhook_runner.task.event import (
-    BrokerBlocked,
-    BrokerConnected,
-    BrokerLost,
-    BrokerUnblocked,
-    ConfigReloaded,
-    ConsumingChanged,
-    Event,
-    StoreFailed,
-    StoreMended,
-)
-
-_SAYS_MORE = (
-    BrokerBlocked
-    | BrokerConnected
-    | BrokerLost
-    | BrokerUnblocked
-    | ConfigReloaded
-    | ConsumingChanged
-    | StoreFailed
-    | StoreMended
-)
-
 
 FINE = frozenset({"ok", "resting", Hold.STEERED.value})
 
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
-class Bell:
-    """An observer that rings when readiness may have changed."""
-
-    def __init__(self) -> None:
-        self.rung = asyncio.Event()
-        self.store_turned = asyncio.Event()
-
-    def notice(self, event: Event) -> None:
-        if isinstance(event, StoreFailed | StoreMended):
-            self.store_turned.set()
-        if isinstance(event, _SAYS_MORE):
-            self.rung.set()
 
 
 def readiness(

@@ -39,8 +39,7 @@ def test_a_limit_that_is_raised_is_had_at_once() -> None:
 
 
 def test_what_moves_to_another_moves_when_it_is_free() -> None:
-    paced = {"rate": 1.0, "bucket_size": 1.0}
-    allotment = started(10, **paced)
+    allotment = started(10, rate=1.0, bucket_size=1.0)
     first = slots(allotment).index(10)
     want(allotment, 10, rate=10.0, bucket_size=2.0)
     assert sorted(slots(allotment)) == [0, 5]  # ten may be running where there will be five

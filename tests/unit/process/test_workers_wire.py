@@ -44,7 +44,8 @@ def test_messages_arrive_whole_wherever_the_stream_is_split(
 ) -> None:
     stream = b"".join(frame(each) for each in said)
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
-    reader, found = Reader(FROM_WORKER), []
+    reader = Reader(FROM_WORKER)
+    found: list[FromWorker] = []
     for start, end in pairwise(places):
         found += reader.feed(stream[start:end])
 

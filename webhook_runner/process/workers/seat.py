@@ -52,6 +52,11 @@ class Seat:
         self._line: Line[FromWorker] | None = None
         self._desk: StoreDesk | None = None
 
+    @property
+    def shown(self) -> int:
+        """Its number as people see it."""
+        return self.number + 1
+
     async def start(self) -> int:
         """Start a worker; it does nothing before ``begin``. Returns its pid.
 

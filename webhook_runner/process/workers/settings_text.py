@@ -2,7 +2,10 @@
 
 import json
 
+from webhook_runner.policy.division import parts
 from webhook_runner.settings import Settings
+
+LEAST_WHEEL = 1_048_576
 
 
 def written(settings: Settings) -> bytes:
@@ -11,6 +14,14 @@ def written(settings: Settings) -> bytes:
     for name, queue in settings.queues.items():
         tree["queues"][name]["success_codes"] = str(queue.success_codes)
     return json.dumps(tree).encode()
+
+
+def part_of(settings: Settings, number: int, count: int) -> Settings:
+    """Return the settings of one of ``count`` workers: its part of what all queues share."""
+    wheel = parts(settings.broker.wheel_memory_bytes, count)[number]
+    broker = settings.broker.model_copy(update={"wheel_memory_bytes": max(LEAST_WHEEL, wheel)})
+    total = parts(settings.max_total, count)[number]
+    return settings.model_copy(update={"max_total": total, "broker": broker})
 
 
 def read(text: bytes) -> Settings:

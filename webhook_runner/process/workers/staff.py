@@ -1,29 +1,32 @@
 """All workers of a daemon: started, told, asked how they stand, restarted, and let go."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from webhook_runner.api.events import EventHub, Told
-from webhook_runner.engine.consumer import Hold
-from webhook_runner.engine.fellows import Fellows
+from webhook_runner.engine.control import Control
+from webhook_runner.engine.destination import Standing
 from webhook_runner.engine.queues import Queues
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.sink import Sink
 from webhook_runner.observe.tallies import Tallies
-from webhook_runner.policy.division import parts
 from webhook_runner.ports import Clock, Observer, Store
-from webhook_runner.process.readiness import FINE, Bell
+from webhook_runner.process.bell import Bell
 from webhook_runner.process.workers.allotment import Allotment
+from webhook_runner.process.workers.outlook import Outlook
 from webhook_runner.process.workers.seat import Seat
-from webhook_runner.process.workers.settings_text import written
+from webhook_runner.process.workers.settings_text import part_of, written
 from webhook_runner.process.workers.store_desk import stands
 from webhook_runner.process.workers.wire import (
     Adopt,
     Begin,
+    Destinations,
     FromWorker,
     Lines,
     Listen,
+    Look,
     Missed,
     News,
     Pause,
@@ -33,7 +36,7 @@ from webhook_runner.process.workers.wire import (
     ToWorker,
 )
 from webhook_runner.settings import Settings
-from webhook_runner.task.event import Event, StoreFailed, StoreMended
+from webhook_runner.task.event import Event, StoreFailed, StoreMended, Warned
 from webhook_runner.task.worker_event import WorkerEnded, WorkerStarted
 
 RETRY_SECONDS = 1.0
@@ -41,11 +44,15 @@ LONGEST_RETRY = 60.0
 LONG_LIFE = 60.0
 """Seconds after which a worker that ends was no failed start."""
 
-SILENT_SECONDS = 15.0
-GRACE_SECONDS = 10.0
-"""So long after ``shutdown_timeout`` a worker that has not ended is killed."""
+PATIENCE = 1.0
+"""Seconds for which an answer of a worker is waited for."""
 
-LEAST_WHEEL = 1_048_576
+DEAF_SECONDS = 60.0
+"""One that is silent for so long is ended, for another to take its place."""
+
+LOOK_SECONDS = 5.0
+GRACE_SECONDS = 8.0
+"""So long after ``shutdown_timeout`` a worker that has not ended is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class Desk:
 
     queues: Queues
     store: Store
-    fellows: Fellows
+    control: Control
     hub: EventHub
     metrics: MetricsObserver
     sink: Sink
@@ -76,10 +83,14 @@ class Staff:
         count = settings.processes
         self._allotment = Allotment(count)
         self._seats = [Seat(number, desk.store, self._take) for number in range(count)]
+        self._outlook = Outlook(self._seats, self._allotment, desk.queues)
         self._stopping = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
         self._paused = False
         self._listening = False
+        self._looked = 0
+        self._answers: dict[int, list[list[Standing]]] = {}
+        self._answered = asyncio.Event()
         desk.hub.on_listening = self._listen
 
     def notice(self, event: Event) -> None:
@@ -90,8 +101,7 @@ class Staff:
     async def run(self) -> None:
         self._keepers = [asyncio.ensure_future(self._keep(seat)) for seat in self._seats]
         try:
-            await asyncio.gather(*self._keepers)
-            await asyncio.get_running_loop().create_future()
+            await asyncio.gather(self._listen_for_silence(), *self._keepers)
         finally:
             await self._end(GRACE_SECONDS, hurry=True)
 
@@ -112,27 +122,27 @@ class Staff:
         self._tell(Pause(paused))
 
     def consuming(self) -> frozenset[str]:
-        """Return the queues that are consumed by all workers who are there to do so."""
-        return frozenset(name for name in self._settings.queues if self._is_consumed(name))
+        return self._outlook.consuming(self._settings.queues)
 
     def scheduled(self) -> int:
-        """Return how many tasks wait, by the latest count of any worker."""
-        return max((each.scheduled for each in self._standing()), default=0)
+        return self._outlook.scheduled()
 
     def troubles(self) -> Mapping[str, str]:
-        now, told = asyncio.get_running_loop().time(), {}
-        for seat in self._seats:
-            trouble = ""
-            if seat.stands is None:
-                trouble = "not running" if seat.process is None else "starting"
-            elif now - seat.heard_at > SILENT_SECONDS:
-                trouble = f"silent for {now - seat.heard_at:.0f} s"
-            elif not seat.stands.connected:
-                trouble = "not connected"
-            elif seat.stands.blocked:
-                trouble = f"blocked: {seat.stands.blocked}"
-            told[f"worker {shown(seat)}"] = trouble or "ok"
-        return told
+        return self._outlook.troubles()
+
+    async def standings(self) -> list[Standing]:
+        """Return how destinations stand with the workers, as far as they answer in time."""
+        self._looked += 1
+        number, answers = self._looked, self._answers
+        answers[number] = []
+        asked = sum(seat.stands is not None for seat in self._seats)
+        self._tell(Look(number))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while len(answers[number]) < asked:
+                    await self._answered.wait()
+                    self._answered.clear()
+        return [each for told in answers.pop(number) for each in told]
 
     async def drain(self, hurry: asyncio.Event) -> int:
         ending = asyncio.ensure_future(
@@ -170,16 +180,27 @@ class Staff:
                 wait = RETRY_SECONDS
             self._mourn(seat)
             if not self._stopping.is_set():
-                self._observer.notice(WorkerEnded(shown(seat), pid, how, wait))
+                self._observer.notice(WorkerEnded(seat.shown, pid, how, wait))
                 await self._rest(wait)
                 wait = min(wait * 2, LONGEST_RETRY)
+
+    async def _listen_for_silence(self) -> None:
+        """End those that hang: their work goes to others only when they have ended."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for seat in self._seats:
+                if seat.stands is not None and loop.time() - seat.heard_at > DEAF_SECONDS:
+                    text = f"worker {seat.shown} hangs: silent for {DEAF_SECONDS:g} s, killed"
+                    self._observer.notice(Warned(f"worker {seat.name}", text))
+                    seat.kill()
 
     async def _employ(self, seat: Seat) -> tuple[int, str]:
         try:
             pid = await seat.start()
         except OSError as error:
             return 0, f"cannot be started: {error}"
-        self._observer.notice(WorkerStarted(shown(seat), pid))
+        self._observer.notice(WorkerStarted(seat.shown, pid))
         if self._stopping.is_set():
             seat.kill()
         return pid, await seat.live(self._begin(seat))
@@ -190,7 +211,7 @@ class Staff:
         self._hand_out()
         return Begin(
             self._make_name(),
-            shown(seat),
+            seat.shown,
             self._settings_of(seat),
             stands(self._desk.store),
             self._allotment.now(seat.number),
@@ -203,11 +224,11 @@ class Staff:
         desk = self._desk
         self._tallies.retire(seat.number)
         if seat.name:
-            desk.fellows.farewell(seat.name)
+            desk.control.fellows.farewell(seat.name)
         seat.name = ""
         self._allotment.bury(seat.number)
         self._hand_out()
-        self._note_running()
+        self._outlook.note_running()
         desk.bell.rung.set()
 
     async def _rest(self, seconds: float) -> None:
@@ -226,8 +247,11 @@ class Staff:
                 running = {name: each.running for name, each in queues.items()}
                 self._allotment.hear(number, applied, running)
                 self._hand_out()
-                self._note_running()
+                self._outlook.note_running()
                 desk.bell.rung.set()
+            case Destinations(number=of, standings=standings) if of in self._answers:
+                self._answers[of].append(standings)
+                self._answered.set()
             case Totals(samples):
                 self._tallies.take(number, samples)
             case News(name, data, queue, state, task):
@@ -239,28 +263,6 @@ class Staff:
             case _:
                 return
 
-    def _note_running(self) -> None:
-        """Keep in the lanes what workers say of their queues."""
-        standing = list(self._standing())
-        for name, lane in self._desk.queues.lanes.items():
-            found = [each.queues[name] for each in standing if name in each.queues]
-            lane.elsewhere = sum(each.running for each in found)
-            lags = [each.lag for each in found if each.lag is not None]
-            lane.lag = max(lags, default=lane.lag)
-
-    def _standing(self) -> Iterable[Stands]:
-        return (seat.stands for seat in self._seats if seat.stands is not None)
-
-    def _is_consumed(self, name: str) -> bool:
-        conditions = {
-            seat.stands.queues[name].condition
-            for seat in self._seats
-            if seat.stands is not None
-            and name in seat.stands.queues
-            and self._allotment.has_portion(seat.number, name)
-        } - {Hold.ELSEWHERE.value}
-        return bool(conditions) and conditions <= FINE
-
     def _want(self) -> None:
         lanes = self._desk.queues.consumers
         self._allotment.want({name: each.lane.settings for name, each in lanes.items()})
@@ -271,12 +273,7 @@ class Staff:
             self._seats[number].send(portions)
 
     def _settings_of(self, seat: Seat) -> bytes:
-        """Return the settings of one worker: its part of what all queues portion."""
-        settings, count = self._settings, len(self._seats)
-        total = parts(settings.max_total, count)[seat.number]
-        wheel = parts(settings.broker.wheel_memory_bytes, count)[seat.number]
-        broker = settings.broker.model_copy(update={"wheel_memory_bytes": max(LEAST_WHEEL, wheel)})
-        return written(settings.model_copy(update={"max_total": total, "broker": broker}))
+        return written(part_of(self._settings, seat.number, len(self._seats)))
 
     def _listen(self, listening: bool) -> None:  # noqa: FBT001 - a callback
         self._listening = listening
@@ -285,8 +282,3 @@ class Staff:
     def _tell(self, message: ToWorker) -> None:
         for seat in self._seats:
             seat.send(message)
-
-
-def shown(seat: Seat) -> int:
-    """Return the number of a worker as people see it."""
-    return seat.number + 1

@@ -99,7 +99,13 @@ class Stands(Struct, frozen=True, tag=True):
     blocked: str
     scheduled: int
     queues: dict[str, QueueStands]
-    destinations: list[Standing]
+
+
+class Destinations(Struct, frozen=True, tag=True):
+    """How destinations stand with a worker: the answer to ``Look`` number so and so."""
+
+    number: int
+    standings: list[Standing]
 
 
 class Totals(Struct, frozen=True, tag=True):
@@ -134,7 +140,7 @@ class Leaves(Struct, frozen=True, tag=True):
     interrupted: int
 
 
-FromWorker = Noted | Ask | Stands | Totals | News | Missed | Lines | Leaves
+FromWorker = Noted | Ask | Stands | Destinations | Totals | News | Missed | Lines | Leaves
 
 
 class StoreStands(Struct, frozen=True, tag=True):
@@ -194,6 +200,12 @@ class Unanswered(Struct, frozen=True, tag=True):
     text: str
 
 
+class Look(Struct, frozen=True, tag=True):
+    """The question how destinations stand."""
+
+    number: int
+
+
 class Stop(Struct, frozen=True, tag=True):
     """Drain and end; with ``hurry`` without waiting for what runs."""
 
@@ -201,7 +213,17 @@ class Stop(Struct, frozen=True, tag=True):
 
 
 ToWorker = (
-    Begin | Adopt | Portions | StoreStands | Pause | Listen | Kept | Answer | Unanswered | Stop
+    Begin
+    | Adopt
+    | Portions
+    | StoreStands
+    | Pause
+    | Listen
+    | Kept
+    | Answer
+    | Unanswered
+    | Look
+    | Stop
 )
 
 _encoder = msgspec.msgpack.Encoder()

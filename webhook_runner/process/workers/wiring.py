@@ -4,7 +4,6 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable
-from itertools import islice
 from typing import NamedTuple
 
 from webhook_runner import __version__
@@ -22,12 +21,12 @@ from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.redact import Redaction
 from webhook_runner.observe.tallies import counts
 from webhook_runner.ports import Broker, Clock
+from webhook_runner.process.bell import Bell
 from webhook_runner.process.clock import SystemClock, dice, task_id
 from webhook_runner.process.extensions import load_extensions
 from webhook_runner.process.failpoints import armed
 from webhook_runner.process.hiding import hide_secrets
 from webhook_runner.process.loop import run_in_loop
-from webhook_runner.process.readiness import Bell
 from webhook_runner.process.workers.line import Line
 from webhook_runner.process.workers.relay import LogLines, Newsroom, Ours, Reporter
 from webhook_runner.process.workers.remote_store import RemoteStore
@@ -43,9 +42,7 @@ from webhook_runner.process.workers.wire import (
 )
 from webhook_runner.process.workers.worker import Divided, Parts, Worker
 from webhook_runner.settings import Settings
-
-MOST_TOLD = 100
-"""So many destinations that are not called as usual are told to the parent."""
+from webhook_runner.store.nothing import NoStore
 
 
 def work(descriptor: int) -> int:
@@ -125,7 +122,8 @@ def _compose(line: Line[ToWorker], begin: Begin, settings: Settings) -> Parts:
     adopt(settings)
     names = tuple(settings.queues)
     broker = RabbitBroker(settings.broker, settings.servers, names, clock, observer)
-    failing, store, sender = armed(broker, remote, extending)
+    asked = NoStore() if begin.store.kind == "none" else remote
+    failing, store, sender = armed(broker, asked, extending)
     mine, make, set_size = Divided(begin.portions), task_id, http.configure
     queues = Queues(
         settings, failing, store, sender, observer, clock, dice(), make, set_size, mine.divide
@@ -202,5 +200,4 @@ def _stands(broker: Broker, queues: Queues, mine: Divided) -> Stands:
             )
             for name, consumer in queues.consumers.items()
         },
-        list(islice(queues.destinations.troubled(), MOST_TOLD)),
     )

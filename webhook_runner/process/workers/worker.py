@@ -10,7 +10,7 @@ from webhook_runner.engine.control import Control
 from webhook_runner.engine.queues import Queues
 from webhook_runner.errors import ConfigError, StoreUnavailableError, TopologyError
 from webhook_runner.ports import Broker, Dispatcher, Observer, Store
-from webhook_runner.process.readiness import Bell
+from webhook_runner.process.bell import Bell
 from webhook_runner.process.workers.allotment import divided
 from webhook_runner.process.workers.line import Line
 from webhook_runner.process.workers.relay import LogLines, Newsroom, Reporter
@@ -20,9 +20,11 @@ from webhook_runner.process.workers.wire import (
     Adopt,
     Answer,
     Begin,
+    Destinations,
     Kept,
     Leaves,
     Listen,
+    Look,
     Pause,
     Portions,
     Stop,
@@ -88,6 +90,9 @@ class Worker:
         """Take a word of the parent; what has to wait is done in the order of its coming."""
         if isinstance(message, AtOnce):
             self._parts.remote.take(message)
+        elif isinstance(message, Look):
+            standings = list(self._parts.queues.destinations.standings())
+            self._parts.line.send(Destinations(message.number, standings))
         elif isinstance(message, Stop):
             self._asked_to_stop(hurry=message.hurry)
         else:
