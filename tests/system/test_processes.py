@@ -23,6 +23,9 @@ from tests.parts.vhosts import VhostPool
 pytestmark = [pytest.mark.system, pytest.mark.rabbitmq]
 
 TASKS = 200
+MORE = 90
+"""More than one worker fetches beforehand, who may begin a moment before the other."""
+
 QUEUES = {
     "wide": f"concurrency = 20\n{QUICK}",
     "narrow": f"concurrency = 3\n{QUICK}",
@@ -114,12 +117,12 @@ def test_a_limit_that_is_changed_is_divided_anew(crew: Crew) -> None:
     receiver = crew.receiver
     receiver.script("/changed", [Answer(hang=True)])
     assert crew.json("PATCH", "/v1/queues/single", {"concurrency": 5})["running"] == 0
-    crew.publish("single", "/changed", 12)
+    crew.publish("single", "/changed", MORE)
     receiver.wait_until(lambda: receiver.in_flight == 5)
     assert crew.json("PATCH", "/v1/queues/single", {"concurrency": 2})
     receiver.peak_in_flight = 0
     receiver.release("/changed")
-    receiver.wait_for(12, "/changed", timeout=30)
+    receiver.wait_for(MORE, "/changed", timeout=30)
     assert receiver.peak_in_flight <= 5
     crew.call("PATCH", "/v1/queues/single", {"concurrency": None})
 
@@ -200,10 +203,10 @@ def test_a_reload_reaches_the_workers(crew: Crew) -> None:
     daemon.signal(signal.SIGHUP)
     daemon.wait_for_event("config.reloaded", after=mark)
     receiver.script("/reloaded", [Answer(hang=True)])
-    crew.publish("single", "/reloaded", 8)
+    crew.publish("single", "/reloaded", MORE)
     receiver.wait_until(lambda: receiver.in_flight == 4)
     receiver.release("/reloaded")
-    receiver.wait_for(8, "/reloaded")
+    receiver.wait_for(MORE, "/reloaded", timeout=30)
     crew.publish("fresh", "/fresh", 1)
     receiver.wait_for(1, "/fresh")
 

@@ -85,13 +85,16 @@ class Queues:
 
     @property
     def in_flight(self) -> int:
-        elsewhere = sum(lane.elsewhere for lane in self._lanes.values())
-        return len(self._executor.inflight) + elsewhere
+        return len(self._executor.inflight) + self._elsewhere
 
     @property
     def requests(self) -> int:
         """How many requests are under way."""
-        return self._executor.requests
+        return self._executor.requests + self._elsewhere
+
+    @property
+    def _elsewhere(self) -> int:
+        return sum(lane.elsewhere for lane in self._lanes.values())
 
     async def start(self) -> None:
         for consumer in self._consumers.values():

@@ -1,9 +1,10 @@
 """All workers of a daemon: started, told, asked how they stand, restarted, and let go."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from webhook_runner.api.events import EventHub, Told
 from webhook_runner.engine.control import Control
@@ -100,9 +101,15 @@ class Staff:
 
     async def run(self) -> None:
         self._keepers = [asyncio.ensure_future(self._keep(seat)) for seat in self._seats]
+        watching = asyncio.ensure_future(self._listen_for_silence())
         try:
-            await asyncio.gather(self._listen_for_silence(), *self._keepers)
+            # Who is cancelled here does not cancel them: they are to end in order.
+            works = [watching, *self._keepers]
+            ended, _ = await asyncio.wait(works, return_when=asyncio.FIRST_EXCEPTION)
+            for each in ended:
+                each.result()
         finally:
+            watching.cancel()
             await self._end(GRACE_SECONDS, hurry=True)
 
     def adopt(self, settings: Settings) -> None:
@@ -181,7 +188,7 @@ class Staff:
             self._mourn(seat)
             if not self._stopping.is_set():
                 self._observer.notice(WorkerEnded(seat.shown, pid, how, wait))
-                await self._rest(wait)
+                await self._unless_stopped(clock.sleep(wait))
                 wait = min(wait * 2, LONGEST_RETRY)
 
     async def _listen_for_silence(self) -> None:
@@ -196,12 +203,15 @@ class Staff:
                     seat.kill()
 
     async def _employ(self, seat: Seat) -> tuple[int, str]:
+        await self._unless_stopped(self._desk.store.usable())
+        if self._stopping.is_set():
+            return 0, ""
         try:
             pid = await seat.start()
         except OSError as error:
             return 0, f"cannot be started: {error}"
         self._observer.notice(WorkerStarted(seat.shown, pid))
-        if self._stopping.is_set():
+        if self._stopping.is_set():  # nobody has told it
             seat.kill()
         return pid, await seat.live(self._begin(seat))
 
@@ -231,13 +241,14 @@ class Staff:
         self._outlook.note_running()
         desk.bell.rung.set()
 
-    async def _rest(self, seconds: float) -> None:
-        resting = asyncio.ensure_future(self._desk.clock.sleep(seconds))
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for something, but not when all are to end."""
+        waiting = asyncio.ensure_future(work)
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
-            await asyncio.wait((resting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            resting.cancel()
+            waiting.cancel()
             stopping.cancel()
 
     def _take(self, number: int, message: FromWorker) -> None:
