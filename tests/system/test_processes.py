@@ -107,6 +107,7 @@ def test_two_workers_carry_what_comes_and_one_page_counts_it(crew: Crew) -> None
 def test_no_more_run_at_once_than_the_queue_has_slots(crew: Crew, queue: str, most: int) -> None:
     path, receiver = f"/{queue}", crew.receiver
     receiver.script(path, [Answer(delay=0.02)])
+    receiver.wait_until(lambda: receiver.in_flight == 0)
     receiver.peak_in_flight = 0
     crew.publish(queue, path, 40)
     receiver.wait_for(40, path, timeout=30)

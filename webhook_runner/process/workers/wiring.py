@@ -20,7 +20,7 @@ from webhook_runner.observe.log import LogObserver, configure
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.redact import Redaction
 from webhook_runner.observe.tallies import counts
-from webhook_runner.ports import Broker, Clock
+from webhook_runner.ports import Broker, Clock, Observer
 from webhook_runner.process.bell import Bell
 from webhook_runner.process.clock import SystemClock, dice, task_id
 from webhook_runner.process.extensions import load_extensions
@@ -120,8 +120,7 @@ def _compose(line: Line[ToWorker], begin: Begin, settings: Settings) -> Parts:
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
     adopt = _adopter(watching.redaction, extending, metrics)
     adopt(settings)
-    names = tuple(settings.queues)
-    broker = RabbitBroker(settings.broker, settings.servers, names, clock, observer)
+    broker = _broker(settings, clock, observer)
     asked = NoStore() if begin.store.kind == "none" else remote
     failing, store, sender = armed(broker, asked, extending)
     mine, make, set_size = Divided(begin.portions), task_id, http.configure
@@ -152,6 +151,11 @@ def _compose(line: Line[ToWorker], begin: Begin, settings: Settings) -> Parts:
         divided=mine,
         adopt=adopt,
     )
+
+
+def _broker(settings: Settings, clock: Clock, observer: Observer) -> RabbitBroker:
+    queues = tuple(settings.queues)
+    return RabbitBroker(settings.broker, settings.servers, queues, clock, observer)
 
 
 def _remote(
