@@ -68,6 +68,13 @@ def test_a_token_is_not_divided() -> None:
     assert [each.bucket for each in found if each.concurrency] == [1.25, 1.25]
 
 
+def test_a_slot_of_a_destination_is_not_divided() -> None:
+    found = portions("q", Portion(10, math.inf, per_host=2), 4)
+    active = [(each.concurrency, each.per_host) for each in found if each.concurrency]
+
+    assert active == [(5, 1), (5, 1)]
+
+
 @given(st.data(), counts)
 def test_while_a_division_changes_no_more_is_used_than_before_or_after(
     data: st.DataObject, count: int
