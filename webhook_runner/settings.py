@@ -178,6 +178,7 @@ class Settings(Section):
     strict: bool = False
     shutdown_timeout: Annotated[float, Field(ge=0, le=3600)] = 30
     max_message_bytes: Annotated[int, Field(ge=1024, le=16_777_216)] = 1_048_576
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
     max_total: Annotated[int, Field(ge=1, le=100_000)] = 1000
     max_delay: Positive = 31_536_000
     on_disconnect: Literal["reconnect", "drain_exit", "abort_exit"] = "reconnect"

@@ -8,7 +8,7 @@ import pytest
 from tests.contract.embedded_rig import embedded, in_memory
 from tests.contract.rabbit_rig import rabbitmq, through_the_library
 from tests.contract.rig import Rig
-from tests.contract.store_rig import StoreRig, open_store, sqlite_url
+from tests.contract.store_rig import REMOTE, StoreRig, open_store, sqlite_url
 
 Open = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Rig]]
 LASTING = [
@@ -45,7 +45,11 @@ LASTING_STORES = [
         marks=pytest.mark.postgresql,
     ),
 ]
-STORES = [*LASTING_STORES, pytest.param(lambda _: "sqlite::memory:", id="memory")]
+STORES = [
+    *LASTING_STORES,
+    pytest.param(lambda _: "sqlite::memory:", id="memory"),
+    pytest.param(lambda _: f"{REMOTE}sqlite::memory:", id="of_the_parent"),
+]
 
 
 @pytest.fixture(params=STORES)

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 
 from tests.fakes.observer import RecordingObserver
+from tests.parts.worker_store import asked_by_a_worker
 from webhook_runner.ports import Clock, Store
 from webhook_runner.process.clock import SystemClock
 from webhook_runner.settings import StoreSettings
@@ -17,6 +18,9 @@ from webhook_runner.store.open_store import make_store
 from webhook_runner.task.model import Envelope, Task
 from webhook_runner.task.record import Attempt, Change, RollbackState, Stage, sequence
 from webhook_runner.task.state import TaskState
+
+REMOTE = "remote:"
+"""Before the url of a store that a worker asks its parent for."""
 
 NOW = 1_800_000_000.0
 
@@ -44,11 +48,15 @@ async def open_store(
 ) -> AsyncIterator[StoreRig]:
     observer = RecordingObserver()
     wanted = StoreSettings.model_validate(settings)
-    store = make_store(url, wanted, clock or SystemClock(), observer)
+    store = make_store(url.removeprefix(REMOTE), wanted, clock or SystemClock(), observer)
     rig = StoreRig(url, store, observer, asyncio.ensure_future(store.run()))
     await asyncio.sleep(0)  # it has begun to open
     try:
-        yield rig
+        if url.startswith(REMOTE):
+            async with asked_by_a_worker(store) as asked:
+                yield StoreRig(url, asked, observer, rig.running)
+        else:
+            yield rig
     finally:
         await rig.stop()
 

@@ -271,14 +271,14 @@ async def test_destinations_are_listed_page_by_page(start: StartWorld) -> None:
     world.send({"url": "http://[::1]:8080/x", "id": "six"})
     await world.settle()
     control = world.control.destinations
-    first, after = control.page(None, 2, "")
-    second, end = control.page(None, 2, after)
+    first, after = await control.page(None, 2, "")
+    second, end = await control.page(None, 2, after)
     assert [each.name for each in (*first, *second)] == [
         "[::1]:8080",
         "bad.test:80",
         "good.test:80",
     ]
     assert end == ""
-    assert [each.name for each in control.page(State.OPEN, 10, "")[0]] == ["bad.test:80"]
-    bad = control.page(State.OPEN, 10, "")[0][0]
+    [bad], _ = await control.page(State.OPEN, 10, "")
+    assert bad.name == "bad.test:80"
     assert (bad.requests, bad.failures, bad.until) == (20, 20, world.start + 30)

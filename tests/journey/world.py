@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, Literal, TypeVar
@@ -39,6 +39,7 @@ class World:
         payloads: bool = True,
         clock: FakeClock | None = None,
         observer: RecordingObserver | None = None,
+        divide: Callable[[str, QueueSettings], QueueSettings] | None = None,
         **settings: Any,
     ) -> None:
         kept = StoreSettings(on_failure=on_failure, payloads=payloads)
@@ -63,6 +64,8 @@ class World:
             self.clock,
             lambda: u,
             lambda: f"made-{next(self.ids)}",
+            None,
+            divide,
         )
         self.lanes = self.engine.lanes
         self.intake = self.engine.intake

@@ -16,7 +16,7 @@ from webhook_runner.broker.sqlite.queue_schema import prepare
 from webhook_runner.errors import StoreUnavailableError
 from webhook_runner.observe.fanout import Fanout
 from webhook_runner.ports import Consumer, Delivery, Dispatcher
-from webhook_runner.process.readiness import Bell
+from webhook_runner.process.bell import Bell
 from webhook_runner.settings import MEMORY, QueueSettings, StoreSettings
 from webhook_runner.store.database import TroubleError
 from webhook_runner.store.record_store import RecordStore

@@ -47,7 +47,7 @@ def destination_routes(control: DestinationControl) -> APIRouter:
     async def list_destinations(wanted: Annotated[DestinationListing, Query()]) -> Response:
         """List the destinations that this daemon has called lately, by name."""
         state = State(wanted.state) if wanted.state else None
-        found, following = control.page(state, wanted.limit, wanted.cursor)
+        found, following = await control.page(state, wanted.limit, wanted.cursor)
         items = [destination_body(each) for each in found]
         return as_json(DestinationList(items, following or None))
 

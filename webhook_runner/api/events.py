@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import msgspec
@@ -40,6 +40,7 @@ class Told:
     id: str
     name: str
     data: bytes
+    queue: str = ""
     state: TaskState | None = None
     task: tuple[str, int, int] | None = None
 
@@ -59,15 +60,13 @@ class Wish:
     queue: str = ""
     states: frozenset[TaskState] = frozenset()
 
-    def fits(self, event: Event) -> bool:
-        """Whether ``event`` is one of those."""
-        envelope = getattr(event, "envelope", None)
-        task = envelope.task if isinstance(envelope, Envelope) else None
-        if self.task_id and (task is None or task.id != self.task_id):
+    def fits(self, told: Told) -> bool:
+        """Whether it is one of those."""
+        if self.task_id and (told.task is None or told.task[0] != self.task_id):
             return False
-        if self.queue and (task.queue if task else getattr(event, "queue", "")) != self.queue:
+        if self.queue and told.queue != self.queue:
             return False
-        return not self.states or state_after(event) in self.states
+        return not self.states or told.state in self.states
 
 
 def state_after(event: Event) -> TaskState | None:
@@ -138,12 +137,16 @@ class Listening:
 
 
 class EventHub:
-    """An observer that passes events on. It costs nothing while nobody listens."""
+    """An observer that passes events on. It costs nothing while nobody listens.
+
+    ``on_listening`` is told when the first one comes to listen, and when the last one has gone.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
+        self.on_listening: Callable[[bool], None] = _unheeded
         self._now = now
         self._listeners: list[Listening] = []
-        self._remembered: deque[tuple[Event, Told]] = deque(maxlen=_REMEMBERED)
+        self._remembered: deque[Told] = deque(maxlen=_REMEMBERED)
         self._render = Renderer().line
         self._era = uuid4().hex[:8]
         self._number = 0
@@ -155,14 +158,24 @@ class EventHub:
         return len(self._listeners) >= MOST_LISTENERS
 
     def notice(self, event: Event) -> None:
+        if self._listeners:
+            self.pass_on(self._told(event))
+
+    def pass_on(self, told: Told) -> None:
+        """Tell an event that is rendered already; here it gets its id."""
         if not self._listeners:
             return
         self._number += 1
-        told = self._told(event)
-        self._remembered.append((event, told))
+        told = replace(told, id=f"{self._era}-{self._number}")
+        self._remembered.append(told)
         for listener in self._listeners:
-            if listener.wish.fits(event):
+            if listener.wish.fits(told):
                 listener.push(told)
+
+    def lose_count(self) -> None:
+        """Note that nobody knows what all who listen have missed."""
+        for listener in self._listeners:
+            listener.lose_count()
 
     @contextmanager
     def listen(self, wish: Wish, after: str = "") -> Iterator[Listening]:
@@ -173,12 +186,15 @@ class EventHub:
         if after:
             self._recall(listener, after)
         self._listeners.append(listener)
+        if len(self._listeners) == 1:
+            self.on_listening(True)
         try:
             yield listener
         finally:
             self._listeners.remove(listener)
             if not self._listeners:
                 self._remembered.clear()
+                self.on_listening(False)
 
     def close(self) -> None:
         """End all listening, now and from now on."""
@@ -187,25 +203,30 @@ class EventHub:
             listener.end()
 
     def _recall(self, listener: Listening, after: str) -> None:
-        ids = [told.id for _, told in self._remembered]
+        ids = [told.id for told in self._remembered]
         if after not in ids:
             listener.lose_count()
             return
-        for event, told in list(self._remembered)[ids.index(after) + 1 :]:
-            if listener.wish.fits(event):
+        for told in list(self._remembered)[ids.index(after) + 1 :]:
+            if listener.wish.fits(told):
                 listener.push(told)
 
     def _told(self, event: Event) -> Told:
         line, state = self._render(event), state_after(event)
         fields: dict[str, object] = {"at": iso(self._now())}
         envelope = getattr(event, "envelope", None)
-        task = None
+        task, queue = None, getattr(event, "queue", "")
         if isinstance(envelope, Envelope):
             fields |= {"id": envelope.task.id, "run": envelope.run, "queue": envelope.task.queue}
             fields |= {"state": state, "attempt": envelope.attempt}
+            queue = envelope.task.queue
             # A record counts attempts when they begin, an envelope names the one that comes next.
             has_begun = state is not None and (state is TaskState.RUNNING or state.is_final)
             task = (envelope.task.id, envelope.run, envelope.attempt - (not has_begun))
         rest = {name: value for name, value in line.fields.items() if name != "task_id"}
         data = msgspec.json.encode(fields | rest, enc_hook=str)
-        return Told(f"{self._era}-{self._number}", line.name, data, state, task)
+        return Told("", line.name, data, queue, state, task)
+
+
+def _unheeded(_listening: bool) -> None:  # noqa: FBT001 - a callback
+    return

@@ -42,7 +42,9 @@ class Parts:
 class RabbitBroker:
     """Broker, Board and Shelf of `webhook_runner.ports`.
 
-    ``servers`` are AMQP urls, tried in random order, by the client that is the ``stack``.
+    ``servers`` are AMQP urls, tried in random order, by the client that is the ``stack``. One that
+    does not ``deal`` hands nothing over and turns no wheel: it publishes, hears, and shows what
+    lies in queues.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class RabbitBroker:
         wheel: Wheel = WHEEL,
         *,
         stack: Stack = "lean",
+        deals: bool = True,
     ) -> None:
         topology = Topology(settings.prefix, queues, len(wheel.levels), wheel.ring)
         self._around = Surroundings(settings, topology, clock, observer, STACKS[stack])
@@ -66,6 +69,7 @@ class RabbitBroker:
         self._parts: Parts | None = None
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._drained = False
+        self._deals = deals
 
     @property
     def _topology(self) -> Topology:
@@ -239,7 +243,7 @@ class RabbitBroker:
 
     async def _apply(self, queue: str) -> None:
         parts = self._parts
-        if parts is None or not self._board.is_recalled:
+        if parts is None or not self._board.is_recalled or not self._deals:
             return
         try:
             await parts.queues.apply(queue)
@@ -253,15 +257,16 @@ class RabbitBroker:
         wheel = WheelDriver(session, self._policy, self._consumer)
         poison = Poison(session, wheel, self._policy)
         self._parts = Parts(session, queues, wheel, poison)
+        works: dict[str, Callable[[], Awaitable[None]]] = {
+            "confirms": session.watch_confirms,
+            "board": lambda: self._board.run(session),
+        }
+        if self._deals:
+            works["queues"] = lambda: self._informed(queues.run)
+            works["wheel"] = lambda: self._informed(wheel.run)
+            works["poison"] = lambda: self._informed(poison.run)
         running = [
-            asyncio.ensure_future(_guarded(session, name, part))
-            for name, part in (
-                ("confirms", session.watch_confirms),
-                ("board", lambda: self._board.run(session)),
-                ("queues", lambda: self._informed(queues.run)),
-                ("wheel", lambda: self._informed(wheel.run)),
-                ("poison", lambda: self._informed(poison.run)),
-            )
+            asyncio.ensure_future(_guarded(session, name, part)) for name, part in works.items()
         ]
         try:
             reason = await asyncio.shield(session.lost)

@@ -34,6 +34,7 @@ def broken_rules(settings: Settings) -> Iterator[Finding]:
     yield from _servers(settings)
     if not settings.queue_file:
         yield from _broker(settings)
+    yield from _processes(settings)
     yield from _store(settings)
     yield from _egress(settings.egress)
     if settings.breaker.open_seconds > settings.breaker.max_open_seconds:
@@ -84,6 +85,23 @@ def _broker(settings: Settings) -> Iterator[Finding]:
         yield Finding(("broker", "auth"), '"external" needs an amqps:// server', (("server",),))
     if broker.reconnect_min_seconds > broker.reconnect_max_seconds:
         yield _above(("broker",), "reconnect_min_seconds", "reconnect_max_seconds", broker)
+
+
+def _processes(settings: Settings) -> Iterator[Finding]:
+    if settings.processes > 1 and settings.queue_file:
+        yield Finding(
+            ("processes",),
+            f"{settings.processes} processes cannot share a queue file, which has one owner; write"
+            ' processes = 1, or name a RabbitMQ: server = "amqp://user:password@host:5672/"',
+            (("server",),),
+        )
+    elif settings.processes > settings.max_total:
+        yield Finding(
+            ("processes",),
+            f"{settings.processes} is above max_total = {settings.max_total}: some would have"
+            " nothing to do; lower one or raise the other",
+            (("max_total",),),
+        )
 
 
 def _store(settings: Settings) -> Iterator[Finding]:

@@ -18,7 +18,6 @@ _LONGEST_SHOWN = 10**18
 _SECRET = {("store", "url"), ("api", "tokens"), ("broker", "auth")}
 _LATER = frozenset(
     {
-        "processes",
         "schedules",
         "taskq",
         "mode",

@@ -18,6 +18,7 @@ class Hold(StrEnum):
     PAUSED = "paused"
     STEERED = "paused by request"
     STORE = "store"
+    ELSEWHERE = "other workers"
 
 
 class QueueConsumer:

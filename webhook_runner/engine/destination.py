@@ -39,6 +39,24 @@ class Standing:
     forced: bool
 
 
+_GRAVITY = (State.CLOSED, State.PAUSED, State.HALF_OPEN, State.OPEN)
+
+
+def together(one: Standing, other: Standing) -> Standing:
+    """Return how a destination stands with two processes: as with the one that calls it less."""
+    graver = max(one, other, key=lambda each: _GRAVITY.index(each.state))
+    untils = [each.until for each in (one, other) if each.until is not None]
+    return Standing(
+        name=one.name,
+        state=graver.state,
+        until=max(untils, default=None),
+        requests=one.requests + other.requests,
+        failures=one.failures + other.failures,
+        held=one.held + other.held,
+        forced=one.forced or other.forced,
+    )
+
+
 class Destination:
     """One host and port. ``is_calm``: nothing keeps requests from it."""
 

@@ -172,6 +172,10 @@ class Fellows:
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._say(Goodbye(self._name))
 
+    def farewell(self, name: str) -> None:
+        """Tell everybody that a member which can say nothing any more has nothing in hand."""
+        self._speak(self._say(Goodbye(name)))
+
     async def post(self, notices: Sequence[Notice]) -> None:
         """Have notices kept. Raises BrokerUnavailableError."""
         try:

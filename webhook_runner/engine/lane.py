@@ -14,6 +14,7 @@ class Lane:
     """One configured queue. ``settings`` is replaced whole by a reload.
 
     ``lag`` is how late its last attempt here began, in seconds; None before the first.
+    ``elsewhere`` is how many attempts of it run in the workers of this process.
     """
 
     def __init__(self, name: str, settings: QueueSettings, base_url: str, clock: Clock) -> None:
@@ -22,6 +23,12 @@ class Lane:
         self.base_url = settings.base_url or base_url
         self.gate = Gate(settings, clock)
         self.lag: float | None = None
+        self.elsewhere = 0
+
+    @property
+    def running(self) -> int:
+        """How many attempts of it run here, or in workers."""
+        return self.gate.used + self.elsewhere
 
     def destination_of(self, url: str) -> Host:
         """Return the host and port that a task of this queue calls; ``NOWHERE`` for a bad url."""

@@ -183,7 +183,7 @@ class QueueControl:
             paused=steered.paused,
             condition=consumer.condition(consumed=name in self._broker.state().consuming),
             ready=depths.ready,
-            running=consumer.lane.gate.used,
+            running=consumer.lane.running,
             scheduled=depths.scheduled if depths.scheduled is not None else scheduled,
             dead=depths.dead,
             invalid=depths.invalid,

@@ -20,7 +20,11 @@ from webhook_runner.task.notice import Notice
 
 
 class Queues:
-    """Owns a lane and a consumer for every configured queue, and the intake beside them."""
+    """Owns a lane and a consumer for every configured queue, and the intake beside them.
+
+    ``configure`` is told how many requests a queue may have under way; ``divide`` returns the
+    settings of a queue with no more than this process has of its limits, which may be nothing.
+    """
 
     def __init__(
         self,
@@ -33,13 +37,14 @@ class Queues:
         dice: Dice,
         make_id: Callable[[], str],
         configure: Callable[[str, int], None] | None = None,
+        divide: Callable[[str, QueueSettings], QueueSettings] | None = None,
     ) -> None:
         self._broker, self._store, self._clock = broker, store, clock
         self._lanes: dict[str, Lane] = {}
         self._consumers: dict[str, QueueConsumer] = {}
         self._retired: list[QueueConsumer] = []
         self._observer = observer
-        self._configure = configure
+        self._configure, self._divide = configure, divide
         self.reception = Reception(
             settings, self._lanes, clock, observer, make_id, has_store=store.state().kind != "none"
         )
@@ -80,12 +85,16 @@ class Queues:
 
     @property
     def in_flight(self) -> int:
-        return len(self._executor.inflight)
+        return len(self._executor.inflight) + self._elsewhere
 
     @property
     def requests(self) -> int:
         """How many requests are under way."""
-        return self._executor.requests
+        return self._executor.requests + self._elsewhere
+
+    @property
+    def _elsewhere(self) -> int:
+        return sum(lane.elsewhere for lane in self._lanes.values())
 
     async def start(self) -> None:
         for consumer in self._consumers.values():
@@ -103,6 +112,7 @@ class Queues:
                 await self._consumers[name].reconfigure(effective, settings.base_url)
             else:
                 await self._add(name, queue, settings.base_url).start()
+            await _heed_portion(self._consumers[name])
         for name in set(self._consumers) - set(settings.queues):
             # Its lane stays: what was taken from it is still under way.
             consumer = self._consumers.pop(name)
@@ -143,9 +153,19 @@ class Queues:
         self.steering.turned.set()
         self._observer.notice(QueueChanged(name, steered.paused, tuple(sorted(steered.limits))))
 
+    async def heed_portions(self) -> None:
+        """Have of each queue what ``divide`` says now."""
+        settings = self.reception.settings
+        for name, consumer in tuple(self._consumers.items()):
+            if name in settings.queues:
+                effective = self._effective(name, settings.queues[name])
+                consumer.lane.reconfigure(effective, settings.base_url)
+        await self.heed_steering()
+
     async def heed_steering(self) -> None:
         """Consume every queue as it is steered by now."""
         for name, consumer in tuple(self._consumers.items()):
+            await _heed_portion(consumer)
             if self.steering.of(name).paused:
                 await consumer.pause(Hold.STEERED)
             elif consumer.is_held(Hold.STEERED):
@@ -189,14 +209,25 @@ class Queues:
             consumer.hold_back(why)
         if self.steering.of(name).paused:
             consumer.hold_back(Hold.STEERED)
+        if not effective.concurrency:
+            consumer.hold_back(Hold.ELSEWHERE)
         return consumer
 
     def _effective(self, name: str, queue: QueueSettings) -> QueueSettings:
         """Return the settings of a queue as they are steered; tell the edges of them."""
         effective = self.steering.effective(name, queue)
+        if self._divide is not None:
+            effective = self._divide(name, effective)
         if self._configure is not None:
             self._configure(name, effective.concurrency)
         return effective
+
+
+async def _heed_portion(consumer: QueueConsumer) -> None:
+    if not consumer.lane.settings.concurrency:
+        await consumer.pause(Hold.ELSEWHERE)
+    elif consumer.is_held(Hold.ELSEWHERE):
+        await consumer.resume(Hold.ELSEWHERE)
 
 
 async def _wind_down(consumer: QueueConsumer) -> None:

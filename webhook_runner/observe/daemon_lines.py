@@ -26,6 +26,7 @@ from webhook_runner.task.event import (
     TaskRejected,
     Warned,
 )
+from webhook_runner.task.worker_event import WorkerEnded, WorkerEvent, WorkerStarted
 
 BrokerEvent = BrokerConnected | BrokerLost | BrokerBlocked | BrokerUnblocked | ConsumingChanged
 BreakerEvent = BreakerOpened | BreakerClosed
@@ -35,7 +36,7 @@ OperatorEvent = TaskRejected | TaskRefused | Warned | ConfigReloaded | ConfigRef
 
 
 def daemon_line(
-    event: BrokerEvent | BreakerEvent | StoreEvent | DaemonEvent | OperatorEvent,
+    event: BrokerEvent | BreakerEvent | StoreEvent | WorkerEvent | DaemonEvent | OperatorEvent,
 ) -> Line:
     """Return the line of an event that is not of one task on its way."""
     if isinstance(event, OperatorEvent):
@@ -44,6 +45,8 @@ def daemon_line(
         return _of_breaker(event)
     if isinstance(event, StoreEvent):
         return _of_store(event)
+    if isinstance(event, WorkerEvent):
+        return _of_worker(event)
     return _of_broker(event) if isinstance(event, BrokerEvent) else _of_daemon(event)
 
 
@@ -65,6 +68,16 @@ def _of_store(event: StoreEvent) -> Line:
             return Line(ERROR, "store.failed", {"reason": clean(reason), "waits": waits})
         case StoreMended(lost=lost):
             return Line(INFO, "store.mended", {"lost": lost})
+
+
+def _of_worker(event: WorkerEvent) -> Line:
+    fields: Fields = {"worker": event.worker, "worker_pid": event.pid}
+    match event:
+        case WorkerStarted():
+            return Line(INFO, "worker.started", fields)
+        case WorkerEnded(how=how, retry_in=retry_in):
+            fields |= {"how": clean(how), "delay_s": round(retry_in, 3)}
+            return Line(ERROR, "worker.ended", fields)
 
 
 def _of_misfit(event: TaskRejected | TaskRefused) -> Line:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import get_args
 
 from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
 
-from webhook_runner.observe.series import OTHER, Register, Words
+from webhook_runner.observe.series import OTHER, Register, Words, outcome_class
 from webhook_runner.task.event import (
     AttemptFinished,
     AttemptStarted,
@@ -43,14 +44,7 @@ from webhook_runner.task.event import (
     Warned,
 )
 from webhook_runner.task.model import Kind
-from webhook_runner.task.outcome import (
-    Interrupted,
-    Outcome,
-    Refused,
-    Responded,
-    TimedOut,
-    Unreachable,
-)
+from webhook_runner.task.worker_event import WorkerEnded, WorkerEvent, WorkerStarted
 
 _REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
 _LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
@@ -75,25 +69,11 @@ DaemonEvent = (
     | ConfigRefused
     | DaemonStarted
     | DaemonOnDefaults
+    | WorkerEvent
     | DaemonReady
     | DaemonDraining
     | DaemonStopped
 )
-
-
-def outcome_class(outcome: Outcome) -> str:
-    """Return the label of an outcome: ``2xx`` and its like, or the public word of the trouble."""
-    match outcome:
-        case Responded(status=status):
-            return f"{status // 100}xx" if 100 <= status <= 599 else OTHER  # noqa: PLR2004 - HTTP
-        case TimedOut():
-            return "timeout"
-        case Unreachable(trouble=trouble):
-            return trouble.value
-        case Refused():
-            return "refused"
-        case Interrupted():
-            return "interrupted"
 
 
 class MetricsObserver:
@@ -103,6 +83,7 @@ class MetricsObserver:
         version: shown by ``webhook_runner_build_info``.
         queues: the configured queues; any other name is counted as ``other``.
 
+    ``page`` is what ``text`` shows; at first what is counted here.
     """
 
     def __init__(self, version: str, queues: Iterable[str]) -> None:
@@ -123,6 +104,7 @@ class MetricsObserver:
             )
             for kind in get_args(kinds)
         }
+        self.page: Collector = self.registry
         self._make_task_metrics()
         self._make_daemon_metrics(version)
         self.set_queues(queues)
@@ -145,17 +127,23 @@ class MetricsObserver:
 
     def text(self) -> bytes:
         """Return the page for a Prometheus server, in its text format 0.0.4."""
+        self.look()
+        return generate_latest(self.page)
+
+    def look(self) -> None:
+        """Count destinations for ``registry``; what else others keep is read when it is."""
         for state, number in self._read_destinations().items():
             self._breakers[state,] = number
-        return generate_latest(self.registry)
 
     def notice(self, event: Event) -> None:
         self._takers[type(event)](event)
 
     def _daemon(self, event: DaemonEvent) -> None:
         match event:
-            case TaskAccepted() | TaskRefused():
-                self._door(event)
+            case TaskAccepted(envelope=envelope):
+                self._accepted[self._queue(envelope.task.queue),] += 1
+            case TaskRefused(queue=queue, reason=reason):
+                self._refused[self._queue(queue), self._reason(reason)] += 1
             case StoreFailed() | StoreMended():
                 self._store_up[()] = isinstance(event, StoreMended)
             case BreakerOpened() | BreakerClosed():
@@ -164,6 +152,8 @@ class MetricsObserver:
             case ConfigReloaded() | ConfigRefused():
                 took = "true" if isinstance(event, ConfigReloaded) else "false"
                 self._reloads[took,] += 1
+            case WorkerStarted() | WorkerEnded():
+                self._worker_ends[()] += isinstance(event, WorkerEnded)
             case (
                 TaskReleased()
                 | Warned()
@@ -212,13 +202,6 @@ class MetricsObserver:
             self._rollbacks[queue, "pending"] += 1
         if event.envelope.kind is Kind.ROLLBACK:
             self._rollbacks[queue, "failed"] += 1
-
-    def _door(self, event: TaskAccepted | TaskRefused) -> None:
-        match event:
-            case TaskAccepted(envelope=envelope):
-                self._accepted[self._queue(envelope.task.queue),] += 1
-            case TaskRefused(queue=queue, reason=reason):
-                self._refused[self._queue(queue), self._reason(reason)] += 1
 
     def _arrival(self, event: ArrivalEvent) -> None:
         match event:
@@ -294,5 +277,6 @@ class MetricsObserver:
             "breaker_changes", "Breakers that opened or were closed.", "state"
         )
         self._reloads = count("config_reloads", "Reloads of the configuration.", "ok")
+        self._worker_ends = count("worker_ends", "Workers that ended unasked.")
         build = gauge("build_info", "1; the labels say what runs.", "version", "python")
         build[version, platform.python_version()] = 1

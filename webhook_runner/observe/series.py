@@ -15,6 +15,15 @@ from prometheus_client.metrics_core import (
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from webhook_runner.task.outcome import (
+    Interrupted,
+    Outcome,
+    Refused,
+    Responded,
+    TimedOut,
+    Unreachable,
+)
+
 OTHER = "other"
 PREFIX = "webhook_runner"
 
@@ -129,3 +138,18 @@ def _kept(series: Series[float], among: list[Series[float]]) -> Series[float]:
         series[()] = 0.0
     among.append(series)
     return series
+
+
+def outcome_class(outcome: Outcome) -> str:
+    """Return the label of an outcome: ``2xx`` and its like, or the public word of the trouble."""
+    match outcome:
+        case Responded(status=status):
+            return f"{status // 100}xx" if 100 <= status <= 599 else OTHER  # noqa: PLR2004 - HTTP
+        case TimedOut():
+            return "timeout"
+        case Unreachable(trouble=trouble):
+            return trouble.value
+        case Refused():
+            return "refused"
+        case Interrupted():
+            return "interrupted"

@@ -2,25 +2,17 @@
 
 import asyncio
 import atexit
-import gc
-import importlib
-import importlib.util
-import os
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
+from collections.abc import Callable
+from typing import NamedTuple
 
 from webhook_runner import __version__
-from webhook_runner.api.credentials import token_in
 from webhook_runner.api.served import Door
 from webhook_runner.broker.embedded import EmbeddedBroker
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.config.first_run import FirstRun, first_run
 from webhook_runner.config.loader import Loaded
-from webhook_runner.config.secrets import password_in, store_address
+from webhook_runner.config.secrets import store_address
 from webhook_runner.dispatch.extend import ExtendingDispatcher
 from webhook_runner.dispatch.http import HttpDispatcher
 from webhook_runner.engine.control import Control, Room
@@ -33,24 +25,22 @@ from webhook_runner.observe.log import LogObserver, configure
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.redact import Redaction, clean
 from webhook_runner.observe.sink import Sink
-from webhook_runner.ports import Broker, Clock, Dispatcher, Observer, Store
+from webhook_runner.ports import Broker, Clock, Observer, Store
+from webhook_runner.process.alone import Alone, Workforce
+from webhook_runner.process.bell import Bell
 from webhook_runner.process.clock import SystemClock, dice, task_id
 from webhook_runner.process.daemon import Daemon, Parts
 from webhook_runner.process.extensions import load_extensions
-from webhook_runner.process.failpoints import (
-    FailingBroker,
-    FailingDispatcher,
-    FailingStore,
-    Failpoints,
-)
+from webhook_runner.process.failpoints import armed
+from webhook_runner.process.hiding import hide_secrets
+from webhook_runner.process.loop import run_in_loop
 from webhook_runner.process.loss import Loss
 from webhook_runner.process.notify import Notifier
-from webhook_runner.process.readiness import Bell
+from webhook_runner.process.workers.parent_broker import ParentBroker
+from webhook_runner.process.workers.staff import Desk, Staff
 from webhook_runner.settings import Settings
 from webhook_runner.store.open_store import make_store
 from webhook_runner.task.event import DaemonOnDefaults, DaemonStarted, Warned
-
-_BETWEEN_COLLECTIONS = 20_000
 
 
 def serve(reread: Callable[[], Loaded]) -> int:
@@ -68,17 +58,26 @@ def serve(reread: Callable[[], Loaded]) -> int:
     async def main() -> int:
         return await compose(loaded, reread).run()
 
-    return _run(main())
+    return run_in_loop(main())
+
+
+class _Watching(NamedTuple):
+    """Who sees what happens, and what they use."""
+
+    redaction: Redaction
+    sink: Sink
+    metrics: MetricsObserver
+    door: Door
+    bell: Bell
+    loss: Loss
+    observer: Fanout
 
 
 def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     """Wire every part by hand. Raises ConfigError."""
-    settings, clock, bell, loss = loaded.settings, SystemClock(), Bell(), Loss()
-    redaction = Redaction()
-    log = _log(settings, redaction)
-    metrics = MetricsObserver(__version__, settings.queues)
-    door = Door(settings.api, clock)
-    observer = _observers(log, metrics, bell, loss, door)
+    settings, clock = loaded.settings, SystemClock()
+    watching = _watching(settings, clock)
+    observer, metrics, door = watching.observer, watching.metrics, watching.door
     store = _store(settings, clock, observer)
     recorded = store.state().kind != "none"
     if recorded:
@@ -86,37 +85,51 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     broker = _broker(settings, clock, observer, recorded=recorded)
     http = HttpDispatcher(settings.egress, client=settings.performance.http)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
-
-    metrics.watch(*SCHEDULED, broker.scheduled)
-    metrics.watch(*LOOP_TASKS, lambda: len(asyncio.all_tasks()))
-    adopt = _adopter(redaction, extending, door, metrics)
+    adopt = _adopter(watching.redaction, extending, door, metrics)
     adopt(settings)
-    armed, store, dispatcher = _armed(broker, store, extending)
+    failing, store, dispatcher = armed(broker, store, extending)
     queues = Queues(
-        settings, armed, store, dispatcher, observer, clock, dice(), task_id, http.configure
+        settings, failing, store, dispatcher, observer, clock, dice(), task_id, http.configure
     )
-    metrics.watch_destinations(queues.destinations.counts)
+    _watch(metrics, broker, queues)
     control = _control(settings, queues, broker, store, observer, clock)
+    bell, loss, sink = watching.bell, watching.loss, watching.sink
+    desk = Desk(queues, store, control, door.events, metrics, sink, bell, clock)
+    workforce = _workforce(settings, desk, broker, observer)
     parts = Parts(
-        armed, store, dispatcher, queues, control, door, observer, metrics, bell, loss, Notifier()
+        broker=failing,
+        store=store,
+        dispatcher=dispatcher,
+        queues=queues,
+        control=control,
+        door=door,
+        observer=observer,
+        metrics=metrics,
+        bell=bell,
+        loss=loss,
+        notifier=Notifier(),
+        workforce=workforce,
     )
     _introduce(loaded, observer)
     return Daemon(settings, parts, reread, adopt)
 
 
-def _log(settings: Settings, redaction: Redaction) -> LogObserver:
-    sink = Sink(sys.stderr)
+def _watch(metrics: MetricsObserver, broker: Broker, queues: Queues) -> None:
+    metrics.watch(*SCHEDULED, broker.scheduled)
+    metrics.watch(*LOOP_TASKS, lambda: len(asyncio.all_tasks()))
+    metrics.watch_destinations(queues.destinations.counts)
+
+
+def _watching(settings: Settings, clock: Clock) -> _Watching:
+    redaction, sink = Redaction(), Sink(sys.stderr)
     atexit.register(sink.flush)  # the lines of the last turn of the loop
-    return LogObserver(configure(settings.log, sink, redaction), metadata=settings.log.metadata)
-
-
-def _observers(
-    log: LogObserver, metrics: MetricsObserver, bell: Bell, loss: Loss, door: Door
-) -> Fanout:
+    log = LogObserver(configure(settings.log, sink, redaction), metadata=settings.log.metadata)
+    metrics, door = MetricsObserver(__version__, settings.queues), Door(settings.api, clock)
+    bell, loss = Bell(), Loss()
     observer = Fanout(log, metrics, door.events)
     observer.join(bell, bell.hears)
     observer.join(loss, loss.hears)
-    return observer
+    return _Watching(redaction, sink, metrics, door, bell, loss, observer)
 
 
 def _adopter(
@@ -125,7 +138,7 @@ def _adopter(
     """Return what tells the edges of settings; it raises ConfigError."""
 
     def adopt(fresh: Settings) -> None:
-        _hide_secrets(fresh, redaction)
+        hide_secrets(fresh, redaction)
         extending.adopt(load_extensions(fresh.queues))
         door.adopt(fresh.api)
         metrics.set_queues(fresh.queues)
@@ -143,9 +156,21 @@ def _store(settings: Settings, clock: Clock, observer: Observer) -> Store:
 def _broker(settings: Settings, clock: Clock, observer: Observer, *, recorded: bool) -> Room:
     if settings.queue_file:
         return EmbeddedBroker(settings.queue_file, clock, observer, recorded=recorded)
+    if settings.processes > 1:
+        return ParentBroker(settings, clock, observer)
     queues = tuple(settings.queues)
     stack = settings.performance.amqp
     return RabbitBroker(settings.broker, settings.servers, queues, clock, observer, stack=stack)
+
+
+def _workforce(settings: Settings, desk: Desk, broker: Room, observer: Fanout) -> Workforce:
+    if not isinstance(broker, ParentBroker):
+        return Alone()
+    staff = Staff(settings, desk, observer, task_id)
+    broker.consuming, broker.waiting = staff.consuming, staff.scheduled
+    desk.control.destinations.elsewhere = staff.standings
+    observer.join(staff)
+    return staff
 
 
 def _control(
@@ -180,41 +205,3 @@ def _invite(told: FirstRun, log_format: str, observer: Fanout) -> None:
         observer.notice(
             DaemonOnDefaults(told.queue_file, told.tasks, told.trial, told.onward),
         )
-
-
-def _hide_secrets(settings: Settings, redaction: Redaction) -> None:
-    """Register what must never show in a line, wherever it may turn up."""
-    for url in (*settings.servers, settings.store_url):
-        redaction.register_secret(password_in(url))
-        redaction.register_secret(unquote(password_in(url)))
-    for file in (settings.broker.password_file, settings.store.password_file):
-        with suppress(OSError, ValueError):
-            redaction.register_secret(Path(file).read_text().strip() if file else "")
-    for token in settings.api.tokens:
-        with suppress(ConfigError):
-            redaction.register_secret(token_in(token))
-    for queue in settings.queues.values():
-        for value in queue.headers.values():
-            redaction.register_secret(value)
-
-
-def _armed(
-    broker: Broker, store: Store, dispatcher: Dispatcher
-) -> tuple[Broker, Store, Dispatcher]:
-    text = os.environ.get("WEBHOOK_RUNNER_FAILPOINTS", "")
-    if not text:
-        return broker, store, dispatcher
-    points = Failpoints.parse(text)
-    failing = FailingBroker(broker, points), FailingStore(store, points)
-    return *failing, FailingDispatcher(dispatcher, points)
-
-
-def _run(main: Coroutine[Any, Any, int]) -> int:
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    if importlib.util.find_spec("uvloop"):
-        factory = importlib.import_module("uvloop").new_event_loop
-    # What is there by now stays: no collection need look at it again. Tasks leave few cycles.
-    gc.freeze()
-    gc.set_threshold(_BETWEEN_COLLECTIONS, 50, 100)
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(main)

@@ -21,9 +21,11 @@ from webhook_runner.errors import (
 )
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.ports import Broker, Dispatcher, Observer, Store
+from webhook_runner.process.alone import Workforce
+from webhook_runner.process.bell import Bell
 from webhook_runner.process.loss import NO_BROKER, Loss
 from webhook_runner.process.notify import Notifier
-from webhook_runner.process.readiness import Bell, readiness, status
+from webhook_runner.process.readiness import readiness, status
 from webhook_runner.process.reload import applicable, changes
 from webhook_runner.settings import Settings
 from webhook_runner.task.event import (
@@ -57,6 +59,7 @@ class Parts:
     bell: Bell
     loss: Loss
     notifier: Notifier
+    workforce: Workforce
 
 
 class Daemon:
@@ -98,7 +101,8 @@ class Daemon:
             self._follow(self._reload, self._apply_reload),
             self._follow(self._turned, self._pause_or_resume),
             self._follow(parts.bell.store_turned, parts.queues.heed_store),
-            self._follow(parts.queues.steering.turned, parts.queues.heed_steering),
+            self._follow(parts.queues.steering.turned, self._heed_steering),
+            parts.workforce.run(),
             parts.control.run(),
             self._follow(self._parts.loss.noticed, self._judge_loss),
             self._parts.queues.start(),
@@ -147,7 +151,8 @@ class Daemon:
         parts.observer.notice(DaemonDraining(parts.queues.in_flight, limit, self._why))
         deadline = asyncio.get_running_loop().call_later(limit, self._hurry.set)
         idle = asyncio.create_task(self._hurry_when_idle())
-        interrupted = await parts.queues.drain(self._hurry)
+        interrupted = await parts.workforce.drain(self._hurry)
+        interrupted += await parts.queues.drain(self._hurry)
         deadline.cancel()
         idle.cancel()
         # A broker that does not answer takes back by itself what was not acknowledged.
@@ -230,13 +235,15 @@ class Daemon:
         else:
             self._settings = settings
             await parts.queues.reconfigure(settings)
+            parts.workforce.adopt(settings)
             parts.observer.notice(ConfigReloaded(changed, need_restart))
         parts.notifier.ready(status(parts.broker.state(), parts.queues))
 
     def _readiness(self) -> Readiness:
         parts = self._parts
         state, stored = parts.broker.state(), parts.store.state()
-        return readiness(state, stored, parts.queues, draining=self._stop.is_set())
+        others = parts.workforce.troubles()
+        return readiness(state, stored, parts.queues, others, draining=self._stop.is_set())
 
     def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -254,7 +261,12 @@ class Daemon:
 
     async def _pause_or_resume(self) -> None:
         queues = self._parts.queues
+        self._parts.workforce.pause(paused=self._pause_wanted)
         await (queues.pause() if self._pause_wanted else queues.resume())
+
+    async def _heed_steering(self) -> None:
+        await self._parts.queues.heed_steering()
+        self._parts.workforce.divide()
 
     def _asked_to_stop(self) -> None:
         if self._stop.is_set():

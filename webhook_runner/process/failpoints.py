@@ -241,6 +241,16 @@ class FailingStore:
         await self._inner.close()
 
 
+def armed(broker: Broker, store: Store, dispatcher: Dispatcher) -> tuple[Broker, Store, Dispatcher]:
+    """Return them with the failpoints of the environment, if there are any. Raises ConfigError."""
+    text = os.environ.get("WEBHOOK_RUNNER_FAILPOINTS", "")
+    if not text:
+        return broker, store, dispatcher
+    points = Failpoints.parse(text)
+    failing = FailingBroker(broker, points), FailingStore(store, points)
+    return *failing, FailingDispatcher(dispatcher, points)
+
+
 def _failpoint(word: str) -> Failpoint:
     point, _, rest = word.partition(":")
     nth, _, action = rest.partition(":")

@@ -1,57 +1,30 @@
 """Whether the daemon does its work: what /readyz and systemd are told."""
 
-import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from webhook_runner.api.health import Readiness
 from webhook_runner.engine.consumer import Hold
 from webhook_runner.engine.queues import Queues
 from webhook_runner.ports import BrokerState, StoreState
-from webhook_runner.task.event import (
-    BrokerBlocked,
-    BrokerConnected,
-    BrokerLost,
-    BrokerUnblocked,
-    ConfigReloaded,
-    ConsumingChanged,
-    Event,
-    StoreFailed,
-    StoreMended,
-)
 
-_FINE = frozenset({"ok", "resting", Hold.STEERED.value})
+FINE = frozenset({"ok", "resting", Hold.STEERED.value})
 
 
-class Bell:
-    """An observer that rings when readiness may have changed."""
-
-    hears = (
-        BrokerBlocked,
-        BrokerConnected,
-        BrokerLost,
-        BrokerUnblocked,
-        ConfigReloaded,
-        ConsumingChanged,
-        StoreFailed,
-        StoreMended,
-    )
-
-    def __init__(self) -> None:
-        self.rung = asyncio.Event()
-        self.store_turned = asyncio.Event()
-
-    def notice(self, event: Event) -> None:
-        if isinstance(event, StoreFailed | StoreMended):
-            self.store_turned.set()
-        if isinstance(event, self.hears):
-            self.rung.set()
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def readiness(
-    state: BrokerState, store: StoreState, queues: Queues, *, draining: bool
+    state: BrokerState,
+    store: StoreState,
+    queues: Queues,
+    others: Mapping[str, str] = NOTHING,
+    *,
+    draining: bool,
 ) -> Readiness:
     """Ready means: connected, not blocked, every queue consumed, resting, or paused by request.
 
-    A store in trouble that nobody waits for is told, and does no harm.
+    A store in trouble that nobody waits for is told, and does no harm. ``others`` are parts more.
     """
     parts = {"broker": (state.blocked and f"blocked: {state.blocked}") or "ok"}
     if not state.connected:
@@ -60,9 +33,10 @@ def readiness(
         parts["store"] = store.trouble
     for name, consumer in queues.consumers.items():
         parts[f"queue {name}"] = consumer.condition(consumed=name in state.consuming)
+    parts |= others
     if draining:
         parts["daemon"] = "draining"
-    return Readiness(all(text in _FINE for text in parts.values()), parts)
+    return Readiness(all(text in FINE for text in parts.values()), parts)
 
 
 def status(state: BrokerState, queues: Queues) -> str:

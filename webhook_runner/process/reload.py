@@ -6,7 +6,7 @@ from typing import Any
 
 from webhook_runner.settings import Settings
 
-FIXED = ("server", "broker", "store", "egress", "performance", "log")
+FIXED = ("server", "processes", "broker", "store", "egress", "performance", "log")
 """Parts of the settings that live as long as the process."""
 
 FIXED_KEYS = ("api.listen",)

@@ -84,7 +84,7 @@ def work_of(noted: Sequence[Noted], asks: Sequence[Ask], *, payloads: bool) -> W
             case Change(envelope):
                 key = envelope.task.id, envelope.run
                 before = changes.get(key)
-                if before is None or _follows(entry, before):
+                if before is None or follows(entry, before):
                     changes[key] = entry
             case Attempt():
                 work.attempts.append(entry)
@@ -115,7 +115,8 @@ def _clean(value: object) -> object:
     return value
 
 
-def _follows(change: Change, before: Change) -> bool:
+def follows(change: Change, before: Change) -> bool:
+    """Whether of two changes of one run the first is the one that still matters."""
     if before.state in FINAL:
         return False
     return change.state in FINAL or change.seq > before.seq

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from webhook_runner.task.model import Envelope, Failure
 from webhook_runner.task.outcome import Outcome
+from webhook_runner.task.worker_event import WorkerEvent
 
 
 class TaskAccepted(Struct, frozen=True):
@@ -92,10 +93,7 @@ class TaskFailed(Struct, frozen=True):
 
 
 class TaskDropped(Struct, frozen=True):
-    """A copy was acknowledged without an attempt, because another one is settled.
-
-    ``of`` is the id of the task that a duplicate is one of.
-    """
+    """A copy was acknowledged unused: another one is settled. ``of``: the task it duplicates."""
 
     envelope: Envelope
     reason: str
@@ -261,6 +259,7 @@ Event = (
     | ConfigRefused
     | DaemonStarted
     | DaemonOnDefaults
+    | WorkerEvent
     | DaemonReady
     | DaemonDraining
     | DaemonStopped

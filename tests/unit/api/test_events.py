@@ -195,12 +195,15 @@ def test_every_event_can_be_told() -> None:
 
 
 def test_a_wish_is_for_a_task_a_queue_or_states() -> None:
-    done = TaskSucceeded(ENVELOPE)
-    assert state_after(done) is TaskState.SUCCEEDED
+    told = EventHub(lambda: 0.0)._told
+    assert state_after(TaskSucceeded(ENVELOPE)) is TaskState.SUCCEEDED
+    done, changed = told(TaskSucceeded(ENVELOPE)), told(QueueChanged("a", paused=True))
     assert Wish(ENVELOPE.task.id).fits(done)
     assert not Wish("another").fits(done)
-    assert not Wish("another").fits(QueueChanged("a", paused=True))
-    assert Wish(queue="a").fits(QueueChanged("a", paused=True))
+    assert not Wish("another").fits(changed)
+    assert Wish(queue="a").fits(changed)
+    assert Wish(queue=ENVELOPE.task.queue).fits(done)
+    assert not Wish(queue="a").fits(done)
     assert not Wish(states=frozenset({TaskState.FAILED})).fits(done)
 
 

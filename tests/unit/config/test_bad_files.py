@@ -37,7 +37,21 @@ ROWS = [
     ),
     ("[log]\nzzz = 1", "t.ini:2: [log] zzz: unknown key; known here: level, format, metadata"),
     ("[brokers]\nheartbeat = 5", "t.ini:1: brokers: unknown key; did you mean broker?"),
-    ("processes = 2", "t.ini:1: processes: not available in this version; remove it"),
+    ("schedules = {}", "t.ini:1: schedules: not available in this version; remove it"),
+    (
+        'processes = 2\nserver = "embedded:/var/lib/queue.db"',
+        (
+            "t.ini:1: processes: 2 processes cannot share a queue file, which has one owner; write"
+            ' processes = 1, or name a RabbitMQ: server = "amqp://user:password@host:5672/"'
+        ),
+    ),
+    (
+        "processes = 8\nmax_total = 7",
+        (
+            "t.ini:1: processes: 8 is above max_total = 7: some would have nothing to do; lower one"
+            " or raise the other"
+        ),
+    ),
     (Q + 'mode = "pull"', "t.ini:2: [queues.a] mode: not available in this version; remove it"),
     ('[api]\ntokens = ["secret"]', f"t.ini:2: [api] tokens: a list: write {TOKENS}"),
     ('[api]\ntokens = [{name = "a", has = "x"}]', f"t.ini:2: [api] tokens: a list: write {TOKENS}"),

@@ -42,6 +42,7 @@ from webhook_runner.task.event import (
 )
 from webhook_runner.task.model import Envelope, Failure, Kind, RollBack, Task
 from webhook_runner.task.outcome import Responded, TimedOut, Trouble, Unreachable
+from webhook_runner.task.worker_event import WorkerEnded, WorkerStarted
 
 CANARY = "canary-7f3a"
 SECRET = 'Kanari"en\\vogel €'
@@ -113,6 +114,8 @@ ONE_OF_EACH: tuple[Event, ...] = (
         "1.0", "/t.ini", f"amqp://me:{CANARY}@h/", f"postgres://me:{CANARY}@h/d", "", ("default",)
     ),
     DaemonOnDefaults("/var/lib/queue.db", "http://h:1/v1/tasks", "curl ...", "config example"),
+    WorkerStarted(1, 4711),
+    WorkerEnded(1, 4711, "signal 9 (SIGKILL)", 1.0),
     DaemonReady(),
     DaemonDraining(3, 30.0),
     DaemonStopped(0),

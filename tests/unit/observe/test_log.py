@@ -116,6 +116,8 @@ def test_the_names_of_the_lines_are_stable() -> None:
         "warning",
         "config.reloaded",
         "config.refused",
+        "worker.started",
+        "worker.ended",
         "daemon.started",
         "daemon.first_run",
         "daemon.ready",

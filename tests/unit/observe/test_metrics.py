@@ -2,7 +2,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.observe.events import CANARY, ENVELOPE, ONE_OF_EACH
-from webhook_runner.observe.metrics import MetricsObserver, outcome_class
+from webhook_runner.observe.metrics import MetricsObserver
+from webhook_runner.observe.series import outcome_class
 from webhook_runner.task.event import (
     AttemptFinished,
     AttemptStarted,
