@@ -7,6 +7,7 @@ import pytest
 from tests.fakes.dispatcher import Hang
 from tests.journey.conftest import StartWorld
 from tests.journey.world import World
+from webhook_runner.engine.revocations import cancellation
 from webhook_runner.engine.task_control import CancelState
 from webhook_runner.errors import ConflictError, UnknownTaskError
 from webhook_runner.settings import QueueSettings
@@ -64,6 +65,23 @@ async def test_cancelling_reaches_an_earlier_task_of_the_id_though_the_latest_is
     assert await state_of(world) is TaskState.CANCELLED
     assert await world.control.tasks.cancel("t") is CancelState.CANCELLED
     await world.at(3602)
+    assert not world.dispatcher.sent
+    assert world.is_idle()
+
+
+async def test_a_cancellation_heard_while_the_next_copy_is_published_reaches_that_copy(
+    start: StartWorld,
+) -> None:
+    world = await start(company=True)
+    world.broker.block(blocked=True)
+    world.send({"id": "t", "url": "/x", "countdown": 3600})
+    await world.settle()
+    # Asked before the receipt, heard after it: nobody knows when the message was published.
+    world.control.hearing.recall(cancellation("t", 0, world.clock.now() - 0.01))
+    world.broker.block(blocked=False)
+    await world.settle()
+    assert [what for what in world.broker.log if what[0] == "post"] == [("post", "task:t")]
+    await world.at(3601)
     assert not world.dispatcher.sent
     assert world.is_idle()
 

@@ -246,6 +246,14 @@ class Fellows:
             self._holdings.add(said, run)
         self._tell(ask, said)
 
+    def spread(self, notice: Notice) -> None:
+        """Post a notice that this daemon knows of already, when it can be posted."""
+        self._speak(self._spread(notice))
+
+    async def _spread(self, notice: Notice) -> None:
+        with suppress(BrokerUnavailableError):
+            await self.post([notice])
+
     async def _say(self, word: Spoken) -> None:
         with suppress(BrokerUnavailableError):  # who waits for it will do without
             await self._board.call(msgspec.json.encode(word))

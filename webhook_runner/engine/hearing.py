@@ -28,7 +28,9 @@ class Hearing:
     def recall(self, notice: Notice) -> None:
         try:
             if notice.key.startswith(TASK):
-                self._holdings.recall(notice)
+                further = self._holdings.recall(notice)
+                if further is not None:
+                    self._fellows.spread(further)
             elif notice.key.startswith(QUEUE):
                 self._queues.recall(notice)
             elif notice.key.startswith(DESTINATION):

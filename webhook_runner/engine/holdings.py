@@ -45,8 +45,12 @@ class Holdings:
         self._lanes = lanes
         self._found: OrderedDict[str, tuple[Run, ...]] = OrderedDict()
 
-    def recall(self, notice: Notice) -> None:
+    def recall(self, notice: Notice) -> Notice | None:
         """Take a revocation, and cut off what runs of a cancelled task, if its queue wants that.
+
+        A message without a time of its own is taken for older than the cancellation, but its next
+        copy, which may be on its way by now, has the time of its receipt: the notice that is
+        returned covers that too, and is to be posted.
 
         Raises:
             msgspec.MsgspecError: the notice cannot be read.
@@ -59,6 +63,8 @@ class Holdings:
             lane = self._lanes[run.envelope.task.queue]
             if lane.settings.cancel_running == "abort" and self._is_cancelled(run):
                 run.cut_off()
+        met = (run.envelope.run for run in runs if self._is_cancelled(run))
+        return self._revocations.reach(name, max(met, default=0))
 
     def look(self, ids: Sequence[str]) -> tuple[dict[str, Said], list[Run]]:
         """Say what is not absent, and which runs must end before more can be said."""

@@ -60,6 +60,14 @@ class Revocations:
         self._cancelled[name] = (run, at)
         return name
 
+    def reach(self, task_id: str, run: int) -> Notice | None:
+        """Have a cancellation cover a run too; return the notice of that if it did not before."""
+        known, at = self._cancelled.get(task_id, (run, 0))
+        if run <= known:
+            return None
+        self._cancelled[task_id] = (run, at)
+        return cancellation(task_id, run, at / 1000)
+
     def of(self, envelope: Envelope, message: Message) -> Revoked | None:
         """Return why a copy is revoked, or None; ``message`` is what it was read from."""
         name = envelope.task.id
