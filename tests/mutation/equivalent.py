@@ -5,6 +5,8 @@ _CONTINUOUS = "where doubling ends and even growth begins both give the same"
 _FASTER = "a cache or a short cut, which gives what the long way gives"
 _NO_TYPE = "a name of types, which pydantic does not read"
 
+_KEPT = "len(name) <= _LONGEST_REMEMBERED and len(_faultless) < _MOST_REMEMBER"
+
 EQUIVALENT: dict[str, dict[str, str]] = {
     "webhook_runner/policy/backoff.py": {
         "LONGEST: 100 -> 101": _FOREVER,
@@ -21,8 +23,13 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "webhook_runner/dispatch/wellformed.py": {
         "_LONGEST_REMEMBERED: 64 -> 65": _FASTER,
+        "_MOST_REMEMBERED: 512 -> 513": _FASTER,
+        f"_name_fault: {_KEPT}… -> len(name) <= _LONGEST_REMEMBERED or len(_faultless) < _MOST_REMEMBERED": _FASTER,
+        f"_name_fault: {_KEPT}… -> not (len(name) <= _LONGEST_REMEMBERED and len(_faultless) < _MOST_REM…": _FASTER,
         "_name_fault: len(name) <= _LONGEST_REMEMBERED -> len(name) < _LONGEST_REMEMBERED": _FASTER,
         "_name_fault: len(name) <= _LONGEST_REMEMBERED -> len(name) > _LONGEST_REMEMBERED": _FASTER,
-        "_fault_once: 512 -> 513": _FASTER,
+        "_name_fault: len(_faultless) < _MOST_REMEMBERED -> len(_faultless) <= _MOST_REMEMBERED": _FASTER,
+        "_name_fault: len(_faultless) < _MOST_REMEMBERED -> len(_faultless) >= _MOST_REMEMBERED": _FASTER,
+        "_name_fault: _faultless.add(name) -> pass": _FASTER,
     },
 }
