@@ -5,7 +5,9 @@ _CONTINUOUS = "where doubling ends and even growth begins both give the same"
 _FASTER = "a cache or a short cut, which gives what the long way gives"
 _NO_TYPE = "a name of types, which pydantic does not read"
 
-_KEPT = "len(name) <= _LONGEST_REMEMBERED and len(_faultless) < _MOST_REMEMBER"
+_SHORT = "len(name) <= _LONGEST_REMEMBERED"
+_ROOM = "len(_faultless) < _MOST_REMEMBERED"
+_KEPT = f"{_SHORT} and {_ROOM}"
 
 EQUIVALENT: dict[str, dict[str, str]] = {
     "webhook_runner/policy/backoff.py": {
@@ -24,12 +26,12 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "webhook_runner/dispatch/wellformed.py": {
         "_LONGEST_REMEMBERED: 64 -> 65": _FASTER,
         "_MOST_REMEMBERED: 512 -> 513": _FASTER,
-        f"_name_fault: {_KEPT}… -> len(name) <= _LONGEST_REMEMBERED or len(_faultless) < _MOST_REMEMBERED": _FASTER,
-        f"_name_fault: {_KEPT}… -> not (len(name) <= _LONGEST_REMEMBERED and len(_faultless) < _MOST_REM…": _FASTER,
-        "_name_fault: len(name) <= _LONGEST_REMEMBERED -> len(name) < _LONGEST_REMEMBERED": _FASTER,
-        "_name_fault: len(name) <= _LONGEST_REMEMBERED -> len(name) > _LONGEST_REMEMBERED": _FASTER,
-        "_name_fault: len(_faultless) < _MOST_REMEMBERED -> len(_faultless) <= _MOST_REMEMBERED": _FASTER,
-        "_name_fault: len(_faultless) < _MOST_REMEMBERED -> len(_faultless) >= _MOST_REMEMBERED": _FASTER,
+        f"_name_fault: {_KEPT[:-2]}… -> {_SHORT} or {_ROOM}": _FASTER,
+        f"_name_fault: {_KEPT[:-2]}… -> not ({_KEPT[:-6]}…": _FASTER,
+        f"_name_fault: {_SHORT} -> len(name) < _LONGEST_REMEMBERED": _FASTER,
+        f"_name_fault: {_SHORT} -> len(name) > _LONGEST_REMEMBERED": _FASTER,
+        f"_name_fault: {_ROOM} -> len(_faultless) <= _MOST_REMEMBERED": _FASTER,
+        f"_name_fault: {_ROOM} -> len(_faultless) >= _MOST_REMEMBERED": _FASTER,
         "_name_fault: _faultless.add(name) -> pass": _FASTER,
     },
 }
