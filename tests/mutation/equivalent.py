@@ -27,7 +27,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "_LONGEST_REMEMBERED: 64 -> 65": _FASTER,
         "_MOST_REMEMBERED: 512 -> 513": _FASTER,
         f"_name_fault: {_KEPT[:-2]}… -> {_SHORT} or {_ROOM}": _FASTER,
-        f"_name_fault: {_KEPT[:-2]}… -> not ({_KEPT[:-6]}…": _FASTER,
+        f"_name_fault: {_KEPT[:-2]}… -> not ({_KEPT[:-7]}…": _FASTER,
         f"_name_fault: {_SHORT} -> len(name) < _LONGEST_REMEMBERED": _FASTER,
         f"_name_fault: {_SHORT} -> len(name) > _LONGEST_REMEMBERED": _FASTER,
         f"_name_fault: {_ROOM} -> len(_faultless) <= _MOST_REMEMBERED": _FASTER,
