@@ -211,10 +211,10 @@ class LogObserver:
 
     def notice(self, event: Event) -> None:
         before: Fields = {}
-        if isinstance(event, _OF_ATTEMPT):
-            self._remember(event)
-        elif isinstance(event, _ENDS_ATTEMPT):
+        if isinstance(event, _ENDS_ATTEMPT):
             before = self._forget(event.envelope)
+        elif isinstance(event, _OF_ATTEMPT):
+            self._remember(event)
         if self._is_brief and _is_detail(event):
             return
         if isinstance(event, Warned) and self._is_told(event.about):

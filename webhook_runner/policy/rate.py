@@ -41,6 +41,8 @@ class TokenBucket:
 
     def wait(self, now: float) -> float:
         """Seconds until a token is there; 0 when there is one, infinity when none will come."""
+        if self._rate == math.inf:
+            return 0.0
         now = self._settled(now)
         missing = 1 - self._tokens(now)
         if missing <= 0:
@@ -56,6 +58,8 @@ class TokenBucket:
 
     def take(self, now: float) -> bool:
         """Take a token if one is there."""
+        if self._rate == math.inf:
+            return True
         now = self._settled(now)
         if self._tokens(now) < 1:
             return False
@@ -91,7 +95,7 @@ class TokenBucket:
         return now
 
     def _tokens(self, at: float) -> float:
-        if math.isinf(self._rate):
+        if self._rate == math.inf:
             return self._size
         return min(self._start + (at - self._anchor) * self._rate - self._spent, self._size)
 
