@@ -117,7 +117,8 @@ def test_no_more_run_at_once_than_the_queue_has_slots(crew: Crew, queue: str, mo
 def test_a_limit_that_is_changed_is_divided_anew(crew: Crew) -> None:
     receiver = crew.receiver
     receiver.script("/changed", [Answer(hang=True)])
-    assert crew.json("PATCH", "/v1/queues/single", {"concurrency": 5})["running"] == 0
+    eventually(lambda: crew.json("GET", "/v1/queues/single")["running"] == 0)
+    crew.call("PATCH", "/v1/queues/single", {"concurrency": 5})
     crew.publish("single", "/changed", MORE)
     receiver.wait_until(lambda: receiver.in_flight == 5)
     assert crew.json("PATCH", "/v1/queues/single", {"concurrency": 2})

@@ -82,7 +82,7 @@ class Spread:
         total = 0
         for bound, count in zip((*map(float, self.bounds), "+Inf"), self.counts, strict=True):
             total += count
-            told.append((str(bound), total))
+            told.append((str(bound), float(total)))
         return told
 
 
@@ -119,12 +119,12 @@ class Register(Collector):
         for series in self._counters:
             counter = CounterMetricFamily(series.name, series.text, labels=series.labels)
             for labels, number in series.items():
-                counter.add_metric(labels, number)
+                counter.add_metric(labels, float(number))
             yield counter
         for series in self._gauges:
             gauge = GaugeMetricFamily(series.name, series.text, labels=series.labels)
             for labels, number in series.items():
-                gauge.add_metric(labels, number)
+                gauge.add_metric(labels, float(number))
             yield gauge
         for spreads in self._histograms:
             histogram = HistogramMetricFamily(spreads.name, spreads.text, labels=spreads.labels)

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from tests.unit.observe.events import ENVELOPE
+from tests.unit.observe.events import ENVELOPE, ONE_OF_EACH
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.tallies import Tallies, counts
 from webhook_runner.task.event import (
@@ -119,3 +119,12 @@ def test_the_page_of_one_process_alone_is_as_it_was(own: MetricsObserver) -> Non
         for metrics in (alone, own)
     ]
     assert both[0] == both[1]
+
+
+def test_whatever_was_counted_is_told_as_numbers_that_any_reader_takes(
+    workers: list[MetricsObserver],
+) -> None:
+    for event in ONE_OF_EACH:
+        workers[0].notice(event)
+    workers[0].look()
+    assert {type(value) for _, _, value in counts(workers[0].registry)} == {float}
