@@ -37,9 +37,13 @@ def read_rows(table: str) -> list[Row]:
 
 
 def merged(old: Sequence[Row], found: Mapping[str, Sequence[Line]], scale: Scale) -> list[Row]:
-    """Return the old rows with those of the figures that were measured in their place."""
+    """Return the old rows with those of the figures that were measured in their place.
+
+    What only a run of the other scale has found stays too: some numbers are in their names.
+    """
     other = 3 if scale.long else 4
     kept = {(row[0], row[1]): row[other] for row in old}
+    fresh_ones = {(name, _cell(line.what)) for name, lines in found.items() for line in lines}
     rows = [row for row in old if row[0] not in found]
     for name, lines in found.items():
         for line in lines:
@@ -47,6 +51,11 @@ def merged(old: Sequence[Row], found: Mapping[str, Sequence[Line]], scale: Scale
             aside = kept.get((name, _cell(line.what)), "")
             columns = (aside, fresh) if scale.long else (fresh, aside)
             rows.append((name, _cell(line.what), _cell(line.limit), *columns))
+    rows += [
+        (*row[:3], row[3], "") if scale.long else (*row[:3], "", row[4])
+        for row in old
+        if row[0] in found and row[other] and row[:2] not in fresh_ones
+    ]
     return sorted(rows, key=lambda row: int(row[0][1:]))
 
 

@@ -68,10 +68,22 @@ def test_each_run_writes_its_own_column_and_the_figures_it_measured() -> None:
     page = write_table(page, {"A6": [KEPT]}, Scale(long=True))
     assert read_rows(page) == [
         ("A6", "early", "<= 0", "0 PASS", "0 PASS"),
+        ("A6", "late", "<= 50 ms", "70 ms FAIL", ""),
         ("A10", "early", "<= 0", "0 PASS", ""),
     ]
     assert page.startswith("before\n")
     assert page.endswith("\nafter\n")
+
+
+def test_what_is_named_by_its_scale_keeps_a_row_of_its_own() -> None:
+    few, many = (Line(f"{count} to do", "1", "<= 2", passed=True) for count in (10, 1000))
+    page = write_table(PAGE, {"A8": [few]}, Scale())
+    page = write_table(page, {"A8": [many]}, Scale(long=True))
+    page = write_table(page, {"A8": [few]}, Scale())
+    assert sorted(read_rows(page)) == [
+        ("A8", "10 to do", "<= 2", "1 PASS", ""),
+        ("A8", "1000 to do", "<= 2", "", "1 PASS"),
+    ]
 
 
 def test_a_page_without_a_place_is_left_alone() -> None:
