@@ -50,7 +50,6 @@ class RecordStore:
         self._clock = clock
         waits = settings.on_failure == "strict"
         self._ledger = Ledger(database, clock, observer, waits=waits, payloads=settings.payloads)
-        self.record: Callable[[Entry], None] = self._ledger.note
         self._readers = ThreadPoolExecutor(READERS, "store-reader") if database.threaded else None
 
     async def run(self) -> None:
@@ -73,6 +72,9 @@ class RecordStore:
             for each in works:
                 each.cancel()
             await asyncio.gather(*works, return_exceptions=True)
+
+    def record(self, entry: Entry) -> None:
+        self._ledger.note(entry)
 
     async def kept(self) -> None:
         await self._ledger.kept()

@@ -127,4 +127,5 @@ def test_whatever_was_counted_is_told_as_numbers_that_any_reader_takes(
     for event in ONE_OF_EACH:
         workers[0].notice(event)
     workers[0].look()
-    assert {type(value) for _, _, value in counts(workers[0].registry)} == {float}
+    kinds = {type(value) for _, _, value in counts(workers[0].registry)}
+    assert kinds <= {float, int}  # but not bool
