@@ -29,8 +29,8 @@ def short(seed: int | None) -> tuple[Run, ...]:
     """Return runs of less than three minutes in all: every fault, and restarts alone."""
     seed = SEED if seed is None else seed
     return (
-        Run("embedded", 1, 600, seed, tempo="brisk", faults=Faults(kills=8, freezes=1)),
-        Run("embedded", 1, 400, seed, tempo="brisk", faults=Faults(restarts=4)),
+        Run("embedded", 1, 450, seed, tempo="brisk", faults=Faults(kills=6, freezes=1)),
+        Run("embedded", 1, 300, seed, tempo="brisk", faults=Faults(restarts=3)),
         Run("rabbitmq", 3, 1000, seed, tempo="brisk", faults=EACH_ONCE),
         Run("rabbitmq", 3, 500, seed, tempo="brisk", faults=Faults(restarts=4)),
     )
