@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from webhook_runner.engine.first import first_of
 from webhook_runner.engine.holdings import Holdings, Said
 from webhook_runner.engine.inflight import Run
 from webhook_runner.errors import BrokerUnavailableError
@@ -158,9 +159,7 @@ class Fellows:
                 self._greet.clear()
                 if not self._left:
                     await self._say(Hello(self._name))
-                pause = asyncio.ensure_future(self._clock.sleep(HELLO_SECONDS))
-                greet = asyncio.ensure_future(self._greet.wait())
-                await _first_of(pause, greet)
+                await first_of(self._clock.sleep(HELLO_SECONDS), self._greet.wait())
         finally:
             for speaking in self._speaking:
                 speaking.cancel()
@@ -191,9 +190,8 @@ class Fellows:
         number, question = self._asked, Question()
         self._questions[number] = question
         asking = asyncio.ensure_future(self._say(Ask(self._name, number, list(ids))))
-        late = asyncio.ensure_future(self._clock.sleep(PATIENCE))
         try:
-            await _first_of(late, asyncio.ensure_future(question.done.wait()))
+            await first_of(self._clock.sleep(PATIENCE), question.done.wait())
         finally:
             asking.cancel()
             del self._questions[number]
@@ -262,12 +260,3 @@ class Fellows:
         task = asyncio.ensure_future(saying)
         self._speaking.add(task)
         task.add_done_callback(self._speaking.discard)
-
-
-async def _first_of(*waiting: asyncio.Future[Any]) -> None:
-    """Wait for the first, and for no other."""
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in waiting:
-            each.cancel()

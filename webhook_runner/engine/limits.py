@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+from webhook_runner.engine.first import first_of
 from webhook_runner.engine.host_slots import Entry, HostSlots
 from webhook_runner.policy.mixture import Host
 from webhook_runner.policy.rate import TokenBucket, default_bucket
@@ -207,13 +208,7 @@ class Gate:
 
     async def _sleep(self, seconds: float) -> bool:
         """Sleep, but not on when the gate closes or its limits change; whether it is open."""
-        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
-        changing = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait((sleeping, changing), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            changing.cancel()
+        await first_of(self._clock.sleep(seconds), self._changed.wait())
         return not self._is_closed
 
     def _wake_sleepers(self) -> None:

@@ -1,14 +1,14 @@
 """All workers of a daemon: started, told, asked how they stand, restarted, and let go."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from webhook_runner.api.events import EventHub, Told
 from webhook_runner.engine.control import Control
 from webhook_runner.engine.destination import Standing
+from webhook_runner.engine.first import first_of
 from webhook_runner.engine.queues import Queues
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.sink import Sink
@@ -188,7 +188,7 @@ class Staff:
             self._mourn(seat)
             if not self._stopping.is_set():
                 self._observer.notice(WorkerEnded(seat.shown, pid, how, wait))
-                await self._unless_stopped(clock.sleep(wait))
+                await first_of(clock.sleep(wait), self._stopping.wait())
                 wait = min(wait * 2, LONGEST_RETRY)
 
     async def _listen_for_silence(self) -> None:
@@ -203,7 +203,7 @@ class Staff:
                     seat.kill()
 
     async def _employ(self, seat: Seat) -> tuple[int, str]:
-        await self._unless_stopped(self._desk.store.usable())
+        await first_of(self._desk.store.usable(), self._stopping.wait())
         if self._stopping.is_set():
             return 0, ""
         try:
@@ -240,16 +240,6 @@ class Staff:
         self._hand_out()
         self._outlook.note_running()
         desk.bell.rung.set()
-
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        """Wait for something, but not when all are to end."""
-        waiting = asyncio.ensure_future(work)
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait((waiting, stopping), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-            stopping.cancel()
 
     def _take(self, number: int, message: FromWorker) -> None:
         desk = self._desk
