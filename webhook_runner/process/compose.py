@@ -1,6 +1,5 @@
 """Settings become a daemon: the only module that names implementations."""
 
-import asyncio
 import atexit
 import sys
 from collections.abc import Callable
@@ -20,19 +19,18 @@ from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.queues import Queues
 from webhook_runner.errors import ConfigError, StoreError
 from webhook_runner.observe.fanout import Fanout
-from webhook_runner.observe.gauges import LOOP_TASKS, SCHEDULED
 from webhook_runner.observe.log import LogObserver, configure
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.redact import Redaction, clean
 from webhook_runner.observe.sink import Sink
-from webhook_runner.ports import Broker, Clock, Observer, Store
+from webhook_runner.ports import Clock, Observer, Store
 from webhook_runner.process.alone import Alone, Workforce
 from webhook_runner.process.bell import Bell
 from webhook_runner.process.clock import SystemClock, dice, task_id
 from webhook_runner.process.daemon import Daemon, Parts
+from webhook_runner.process.edges import adopter, rabbit, watch
 from webhook_runner.process.extensions import load_extensions
 from webhook_runner.process.failpoints import armed
-from webhook_runner.process.hiding import hide_secrets
 from webhook_runner.process.loop import run_in_loop
 from webhook_runner.process.loss import Loss
 from webhook_runner.process.notify import Notifier
@@ -85,13 +83,13 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     broker = _broker(settings, clock, observer, recorded=recorded)
     http = HttpDispatcher(settings.egress, client=settings.performance.http)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
-    adopt = _adopter(watching.redaction, extending, door, metrics)
+    adopt = adopter(watching.redaction, extending, metrics, door)
     adopt(settings)
     failing, store, dispatcher = armed(broker, store, extending)
     queues = Queues(
         settings, failing, store, dispatcher, observer, clock, dice(), task_id, http.configure
     )
-    _watch(metrics, broker, queues)
+    watch(metrics, broker, queues)
     control = _control(settings, queues, broker, store, observer, clock)
     bell, loss, sink = watching.bell, watching.loss, watching.sink
     desk = Desk(queues, store, control, door.events, metrics, sink, bell, clock)
@@ -114,12 +112,6 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     return Daemon(settings, parts, reread, adopt)
 
 
-def _watch(metrics: MetricsObserver, broker: Broker, queues: Queues) -> None:
-    metrics.watch(*SCHEDULED, broker.scheduled)
-    metrics.watch(*LOOP_TASKS, lambda: len(asyncio.all_tasks()))
-    metrics.watch_destinations(queues.destinations.counts)
-
-
 def _watching(settings: Settings, clock: Clock) -> _Watching:
     redaction, sink = Redaction(), Sink(sys.stderr)
     atexit.register(sink.flush)  # the lines of the last turn of the loop
@@ -130,20 +122,6 @@ def _watching(settings: Settings, clock: Clock) -> _Watching:
     observer.join(bell, bell.hears)
     observer.join(loss, loss.hears)
     return _Watching(redaction, sink, metrics, door, bell, loss, observer)
-
-
-def _adopter(
-    redaction: Redaction, extending: ExtendingDispatcher, door: Door, metrics: MetricsObserver
-) -> Callable[[Settings], None]:
-    """Return what tells the edges of settings; it raises ConfigError."""
-
-    def adopt(fresh: Settings) -> None:
-        hide_secrets(fresh, redaction)
-        extending.adopt(load_extensions(fresh.queues))
-        door.adopt(fresh.api)
-        metrics.set_queues(fresh.queues)
-
-    return adopt
 
 
 def _store(settings: Settings, clock: Clock, observer: Observer) -> Store:
@@ -157,10 +135,8 @@ def _broker(settings: Settings, clock: Clock, observer: Observer, *, recorded: b
     if settings.queue_file:
         return EmbeddedBroker(settings.queue_file, clock, observer, recorded=recorded)
     if settings.processes > 1:
-        return ParentBroker(settings, clock, observer)
-    queues = tuple(settings.queues)
-    stack = settings.performance.amqp
-    return RabbitBroker(settings.broker, settings.servers, queues, clock, observer, stack=stack)
+        return rabbit(ParentBroker, settings, clock, observer, deals=False)
+    return rabbit(RabbitBroker, settings, clock, observer)
 
 
 def _workforce(settings: Settings, desk: Desk, broker: Room, observer: Fanout) -> Workforce:

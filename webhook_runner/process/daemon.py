@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -27,6 +27,14 @@ from webhook_runner.process.loss import NO_BROKER, Loss
 from webhook_runner.process.notify import Notifier
 from webhook_runner.process.readiness import readiness, status
 from webhook_runner.process.reload import applicable, changes
+from webhook_runner.process.running import (
+    HURRY_SECONDS,
+    IDLE_LOOK_SECONDS,
+    OK,
+    TOPOLOGY_WRONG,
+    follow,
+    until_stopped,
+)
 from webhook_runner.settings import Settings
 from webhook_runner.task.event import (
     ConfigRefused,
@@ -37,11 +45,7 @@ from webhook_runner.task.event import (
     Warned,
 )
 
-OK = 0
-TOPOLOGY_WRONG = 78
 STATUS_SECONDS = 5.0
-HURRY_SECONDS = 2.0
-IDLE_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +102,20 @@ class Daemon:
             self._parts.store.run(),
             api.run(),
             self._announce(),
-            self._follow(self._reload, self._apply_reload),
-            self._follow(self._turned, self._pause_or_resume),
-            self._follow(parts.bell.store_turned, parts.queues.heed_store),
-            self._follow(parts.queues.steering.turned, self._heed_steering),
+            follow(self._reload, self._apply_reload, parts.bell.rung),
+            follow(self._turned, self._pause_or_resume, parts.bell.rung),
+            follow(parts.bell.store_turned, parts.queues.heed_store, parts.bell.rung),
+            follow(parts.queues.steering.turned, self._heed_steering, parts.bell.rung),
             parts.workforce.run(),
             parts.control.run(),
-            self._follow(self._parts.loss.noticed, self._judge_loss),
+            follow(self._parts.loss.noticed, self._judge_loss, parts.bell.rung),
             self._parts.queues.start(),
             self._beat(),
         )
         running = {asyncio.create_task(loop) for loop in loops}
         stopping = asyncio.create_task(self._stop.wait())
         try:
-            await self._until_stopped(running, stopping)
+            await until_stopped(running, stopping)
             await self._drain()
             for part in running:
                 if part.done():
@@ -133,16 +137,6 @@ class Daemon:
     def _served(self) -> Served:
         parts, intake = self._parts, self._parts.queues.intake
         return Served(self._readiness, parts.metrics.text, intake, parts.control, parts.door)
-
-    async def _until_stopped(
-        self, running: set[asyncio.Task[None]], stopping: asyncio.Task[bool]
-    ) -> None:
-        """Wait for the signal; what a part raises meanwhile ends the daemon."""
-        waiting: set[asyncio.Task[None] | asyncio.Task[bool]] = {*running, stopping}
-        while not stopping.done():
-            ended, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in ended:
-                task.result()
 
     async def _drain(self) -> None:
         parts, limit = self._parts, self._settings.shutdown_timeout
@@ -212,14 +206,6 @@ class Daemon:
                 parts.notifier.ping()
             parts.notifier.status(status(parts.broker.state(), parts.queues))
             await asyncio.sleep(parts.notifier.watchdog_seconds or STATUS_SECONDS)
-
-    async def _follow(self, asked: asyncio.Event, act: Callable[[], Awaitable[None]]) -> None:
-        """Act each time something was asked for; asking again meanwhile counts once."""
-        while True:
-            await asked.wait()
-            asked.clear()
-            await act()
-            self._parts.bell.rung.set()
 
     async def _apply_reload(self) -> None:
         """Take over a new configuration whole, or refuse it whole."""

@@ -4,24 +4,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from webhook_runner.broker.rabbitmq import RabbitBroker
-from webhook_runner.ports import BrokerState, Clock, Consumer, Observer
-from webhook_runner.settings import Settings
+from webhook_runner.ports import BrokerState, Consumer
 
 
 class ParentBroker(RabbitBroker):
-    """``consuming`` and ``waiting`` tell what workers consume, and how many tasks wait."""
+    """Made without ``deals``.
 
-    def __init__(self, settings: Settings, clock: Clock, observer: Observer) -> None:
-        super().__init__(
-            settings.broker,
-            settings.servers,
-            tuple(settings.queues),
-            clock,
-            observer,
-            deals=False,
-        )
-        self.consuming: Callable[[], frozenset[str]] = frozenset
-        self.waiting: Callable[[], int] = int
+    ``consuming`` and ``waiting`` tell what workers consume, and how many tasks wait.
+    """
+
+    consuming: Callable[[], frozenset[str]] = frozenset
+    waiting: Callable[[], int] = int
 
     def state(self) -> BrokerState:
         state = super().state()

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
 from typing import NamedTuple
 
 from webhook_runner import __version__
@@ -15,17 +14,16 @@ from webhook_runner.engine.control import Control
 from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.queues import Queues
 from webhook_runner.observe.fanout import Fanout
-from webhook_runner.observe.gauges import LOOP_TASKS, SCHEDULED
 from webhook_runner.observe.log import LogObserver, configure
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.redact import Redaction
 from webhook_runner.observe.tallies import counts
-from webhook_runner.ports import Broker, Clock, Observer
+from webhook_runner.ports import Broker, Clock
 from webhook_runner.process.bell import Bell
 from webhook_runner.process.clock import SystemClock, dice, task_id
+from webhook_runner.process.edges import adopter, rabbit, watch
 from webhook_runner.process.extensions import load_extensions
 from webhook_runner.process.failpoints import armed
-from webhook_runner.process.hiding import hide_secrets
 from webhook_runner.process.loop import run_in_loop
 from webhook_runner.process.workers.line import Line
 from webhook_runner.process.workers.relay import LogLines, Newsroom, Ours, Reporter
@@ -107,7 +105,8 @@ def _watching(line: Line[ToWorker], number: int, settings: Settings, clock: Cloc
     logger = configure(settings.log, log, redaction).bind(worker=number)
     metrics, hub = MetricsObserver(__version__, settings.queues), EventHub(clock.now)
     lines = LogObserver(logger, metadata=settings.log.metadata)
-    observer = Fanout(Ours(lines), metrics, bell, Ours(hub))
+    observer = Fanout(Ours(lines), metrics, Ours(hub))
+    observer.join(bell, bell.hears)
     return _Watching(redaction, log, metrics, hub, bell, observer)
 
 
@@ -118,9 +117,9 @@ def _compose(line: Line[ToWorker], begin: Begin, settings: Settings) -> Parts:
     remote = _remote(line, begin.store, watching, clock)
     http = HttpDispatcher(settings.egress, client=settings.performance.http)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
-    adopt = _adopter(watching.redaction, extending, metrics)
+    adopt = adopter(watching.redaction, extending, metrics)
     adopt(settings)
-    broker = _broker(settings, clock, observer)
+    broker = rabbit(RabbitBroker, settings, clock, observer)
     asked = NoStore() if begin.store.kind == "none" else remote
     failing, store, sender = armed(broker, asked, extending)
     mine, make, set_size = Divided(begin.portions), task_id, http.configure
@@ -130,7 +129,7 @@ def _compose(line: Line[ToWorker], begin: Begin, settings: Settings) -> Parts:
     control = Control(begin.name, queues, broker, store, observer, clock, is_shared=True)
     broker.attend(control.hearing)
     observer.join(control.fellows, control.fellows.hears)
-    _watch(metrics, broker, queues)
+    watch(metrics, broker, queues)
     reporter = Reporter(
         line, bell.rung, lambda: _stands(broker, queues, mine), lambda: _totals(metrics)
     )
@@ -153,11 +152,6 @@ def _compose(line: Line[ToWorker], begin: Begin, settings: Settings) -> Parts:
     )
 
 
-def _broker(settings: Settings, clock: Clock, observer: Observer) -> RabbitBroker:
-    queues = tuple(settings.queues)
-    return RabbitBroker(settings.broker, settings.servers, queues, clock, observer)
-
-
 def _remote(
     line: Line[ToWorker], stands: StoreStands, watching: _Watching, clock: Clock
 ) -> RemoteStore:
@@ -165,23 +159,6 @@ def _remote(
     if stands.kind != "none":
         watching.observer.join(Journal(remote, clock))
     return remote
-
-
-def _adopter(
-    redaction: Redaction, extending: ExtendingDispatcher, metrics: MetricsObserver
-) -> Callable[[Settings], None]:
-    def adopt(fresh: Settings) -> None:
-        hide_secrets(fresh, redaction)
-        extending.adopt(load_extensions(fresh.queues))
-        metrics.set_queues(fresh.queues)
-
-    return adopt
-
-
-def _watch(metrics: MetricsObserver, broker: Broker, queues: Queues) -> None:
-    metrics.watch(*SCHEDULED, broker.scheduled)
-    metrics.watch(*LOOP_TASKS, lambda: len(asyncio.all_tasks()))
-    metrics.watch_destinations(queues.destinations.counts)
 
 
 def _totals(metrics: MetricsObserver) -> Totals:

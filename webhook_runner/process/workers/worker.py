@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -11,6 +11,14 @@ from webhook_runner.engine.queues import Queues
 from webhook_runner.errors import ConfigError, StoreUnavailableError, TopologyError
 from webhook_runner.ports import Broker, Dispatcher, Observer, Store
 from webhook_runner.process.bell import Bell
+from webhook_runner.process.running import (
+    HURRY_SECONDS,
+    IDLE_LOOK_SECONDS,
+    OK,
+    TOPOLOGY_WRONG,
+    follow,
+    until_stopped,
+)
 from webhook_runner.process.workers.allotment import divided
 from webhook_runner.process.workers.line import Line
 from webhook_runner.process.workers.relay import LogLines, Newsroom, Reporter
@@ -34,11 +42,6 @@ from webhook_runner.process.workers.wire import (
 )
 from webhook_runner.settings import QueueSettings, Settings
 from webhook_runner.task.event import Warned
-
-OK = 0
-TOPOLOGY_WRONG = 78
-HURRY_SECONDS = 2.0
-IDLE_LOOK_SECONDS = 0.05
 
 AtOnce = StoreStands | Kept | Answer | Unanswered
 
@@ -109,13 +112,13 @@ class Worker:
             self._obey(),
             self._outlive(),
             parts.reporter.run(),
-            self._follow(parts.bell.store_turned, parts.queues.heed_store),
-            self._follow(parts.queues.steering.turned, parts.queues.heed_steering),
+            follow(parts.bell.store_turned, parts.queues.heed_store, parts.bell.rung),
+            follow(parts.queues.steering.turned, parts.queues.heed_steering, parts.bell.rung),
         )
         running = {asyncio.create_task(loop) for loop in loops}
         stopping = asyncio.create_task(self._stop.wait())
         try:
-            await self._until_stopped(running, stopping)
+            await until_stopped(running, stopping)
             await self._drain()
         except TopologyError as error:
             parts.observer.notice(Warned("topology", str(error)))
@@ -126,15 +129,6 @@ class Worker:
             await asyncio.gather(*running, stopping, return_exceptions=True)
             await self._close()
         return OK
-
-    async def _until_stopped(
-        self, running: set[asyncio.Task[None]], stopping: asyncio.Task[bool]
-    ) -> None:
-        waiting: set[asyncio.Task[None] | asyncio.Task[bool]] = {*running, stopping}
-        while not stopping.done():
-            ended, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in ended:
-                task.result()
 
     async def _drain(self) -> None:
         parts, limit = self._parts, self._settings.shutdown_timeout
@@ -202,13 +196,6 @@ class Worker:
             self._parts.observer.notice(Warned("reload", str(error)))
         self._settings = settings
         await self._parts.queues.reconfigure(settings)
-
-    async def _follow(self, asked: asyncio.Event, act: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            await asked.wait()
-            asked.clear()
-            await act()
-            self._parts.bell.rung.set()
 
     def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()
