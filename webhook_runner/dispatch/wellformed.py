@@ -25,7 +25,7 @@ _OURS = frozenset(
     }
 )
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_UNFIT_IN_VALUE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+_UNFIT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _UNFIT_IN_URL = re.compile(r"[\x00-\x20\x7f\\]")
 # The same few names come with every request.
 _faultless: set[str] = set()

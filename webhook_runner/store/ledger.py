@@ -65,7 +65,7 @@ class Ledger:
         self._clock = clock
         self._observer = observer
         self._payloads = payloads
-        self._thread = ThreadPoolExecutor(1, "store") if database.threaded else None
+        self._pool = ThreadPoolExecutor(1, "store") if database.threaded else None
         self._next = Batch()
         self._at_work: Batch | None = None
         self._writing: asyncio.Task[None] | None = None
@@ -145,9 +145,9 @@ class Ledger:
 
     async def call(self, work: Callable[[], T]) -> T:
         """Do something where the database is written. Raises TroubleError and StoreError."""
-        if self._thread is None:
+        if self._pool is None:
             return work()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     async def close(self) -> None:
         """Write what is left, and close; again to no effect."""
@@ -158,8 +158,8 @@ class Ledger:
         await self.call(self._database.close)
         self._is_open = False
         self.trouble = _CLOSED
-        if self._thread is not None:
-            self._thread.shutdown(wait=False)
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
 
     async def _open(self) -> None:
         while not self._is_open:
@@ -185,7 +185,7 @@ class Ledger:
                 await self._rest()
             else:
                 await self._wanted.wait()
-                if self._thread is not None and (wait := began + PAUSE - loop.time()) > 0:
+                if self._pool is not None and (wait := began + PAUSE - loop.time()) > 0:
                     await asyncio.sleep(wait)
             began = loop.time()
             # A batch is not torn by a cancellation: its entries are written, or noted again.
