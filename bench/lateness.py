@@ -1,8 +1,10 @@
 """How late are delayed tasks? Random countdowns through a real RabbitMQ, and a histogram.
 
-``python -m bench.lateness [TASKS] [LONGEST_SECONDS]``: exit code 1 when a task was early or lost.
+``python -m bench.lateness [TASKS] [LONGEST_SECONDS] [PER_SECOND]``: exit code 1 when a task was
+early or lost.
 """
 
+import math
 import sys
 
 from bench.histogram import print_histogram
@@ -13,7 +15,7 @@ from bench.race.times import Lateness, lateness
 EX_UNAVAILABLE = 69
 
 
-def measure(tasks: int, longest: float) -> Lateness:
+def measure(tasks: int, longest: float, per_second: float = math.inf) -> Lateness:
     """Run a daemon and let tasks become due; print how it went.
 
     Raises:
@@ -21,7 +23,7 @@ def measure(tasks: int, longest: float) -> Lateness:
 
     """
     with open_arena() as arena, Sink(arena.directory) as sink:
-        found = lateness(arena, sink, tasks, (0, longest))
+        found = lateness(arena, sink, tasks, (0, longest), per_second)
     print(f"daemon: {found.cpu_us:.0f} us of CPU per task", end=", ")
     print(f"{found.parked_per_s:.0f} tasks/s taken from the queue while they were published")
     print_histogram(found.milliseconds)
@@ -31,8 +33,9 @@ def measure(tasks: int, longest: float) -> Lateness:
 def main() -> int:
     tasks = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
     longest = float(sys.argv[2]) if len(sys.argv) > 2 else 60.0
+    per_second = float(sys.argv[3]) if len(sys.argv) > 3 else math.inf
     try:
-        found = measure(tasks, longest)
+        found = measure(tasks, longest, per_second)
     except LookupError as error:
         print(error.args[0])
         return EX_UNAVAILABLE

@@ -1,10 +1,12 @@
 """A publisher as a process of its own, which begins when it is told to by a line on its input.
 
-``python -m bench.race.publish BROKER URL TASKS LEAST MOST`` prints when it began and when all was
-confirmed, as JSON. Tasks have random countdowns between those seconds, or none when both are 0.
+``python -m bench.race.publish BROKER URL TASKS LEAST MOST PER_SECOND`` prints when it began and
+when all was confirmed, as JSON. Tasks have random countdowns between those seconds, or none when
+both are 0; so many are published in a second (``inf``: as fast as the broker takes them).
 """
 
 import json
+import math
 import random
 import subprocess
 import sys
@@ -31,10 +33,15 @@ class Published:
 
 @contextmanager
 def publishing(
-    broker: str, url: str, tasks: int, span: tuple[float, float] = _NOT_AT_ALL
+    broker: str,
+    url: str,
+    tasks: int,
+    span: tuple[float, float] = _NOT_AT_ALL,
+    per_second: float = math.inf,
 ) -> Iterator[Callable[[], Published]]:
     """Start one and give what lets it begin, and waits for its end. Raises RuntimeError there."""
-    command = (sys.executable, "-m", "bench.race.publish", broker, url, str(tasks), *map(str, span))
+    numbers = map(str, (tasks, *span, per_second))
+    command = (sys.executable, "-m", "bench.race.publish", broker, url, *numbers)
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -65,7 +72,7 @@ def with_countdown(message: Message) -> Message:
 
 def main(arguments: Sequence[str]) -> None:
     broker, url, tasks = *arguments[:2], int(arguments[2])
-    span = float(arguments[3]), float(arguments[4])
+    span, per_second = (float(arguments[3]), float(arguments[4])), float(arguments[5])
     message = plain(url) if span == _NOT_AT_ALL else with_countdown(plain(url))
     packed = letter(QUEUE, message.body, message.properties)
     each = waits(tasks, span)
@@ -73,7 +80,7 @@ def main(arguments: Sequence[str]) -> None:
     with Wire(broker) as wire:
         sys.stdin.readline()
         began = time()
-        wire.publish(letters)
+        wire.publish(letters, per_second)
         print(json.dumps([began, time()]))
 
 

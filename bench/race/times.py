@@ -1,5 +1,6 @@
 """How soon, and how late: from publish to request on an idle system; delayed tasks."""
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -84,7 +85,13 @@ class Lateness:
         return not (self.early or self.lost)
 
 
-def lateness(arena: Arena, sink: Sink, tasks: int, span: tuple[float, float]) -> Lateness:
+def lateness(
+    arena: Arena,
+    sink: Sink,
+    tasks: int,
+    span: tuple[float, float],
+    per_second: float = math.inf,
+) -> Lateness:
     """Publish tasks with random countdowns within so many seconds, and see when each comes."""
     contender = ours()
     ground = arena.ground(contender, KIND)
@@ -92,7 +99,7 @@ def lateness(arena: Arena, sink: Sink, tasks: int, span: tuple[float, float]) ->
     target = Course(tasks).targets(sink)[0]
     with (
         Worker(contender, ground) as worker,
-        publishing(ground.broker, target, tasks, span) as begin,
+        publishing(ground.broker, target, tasks, span, per_second) as begin,
         Wire(ground.broker) as wire,
     ):
         worker.wait_for(b'"daemon.ready"')

@@ -1,6 +1,7 @@
 """Publishing as fast as a broker takes it: every message is a copy of one that was packed once."""
 
 import contextlib
+import math
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ WAIT = "  999.999"
 """Stands where the seconds of its countdown are to be."""
 PORT = 5672
 _CHUNK = 200
+_BEAT_SECONDS = 0.01
 _MOST_UNCONFIRMED = 4000
 _TIMEOUT_SECONDS = 60.0
 
@@ -56,13 +58,15 @@ class Wire:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def publish(self, letters: Iterable[bytes]) -> int:
+    def publish(self, letters: Iterable[bytes], per_second: float = math.inf) -> int:
         """Publish all of them and wait until they are confirmed; return how many they were."""
-        rest, before = iter(letters), self._sent
-        while chunk := list(islice(rest, _CHUNK)):
+        rest, before, began = iter(letters), self._sent, time.monotonic()
+        most = int(min(_CHUNK, max(1, per_second * _BEAT_SECONDS)))
+        while chunk := list(islice(rest, most)):
             self._socket.sendall(b"".join(chunk))
             self._sent += len(chunk)
             self._read_until(lambda: self._sent - self._confirmed <= _MOST_UNCONFIRMED)
+            time.sleep(max(0.0, began + (self._sent - before) / per_second - time.monotonic()))
         self._read_until(lambda: self._confirmed == self._sent)
         return self._sent - before
 

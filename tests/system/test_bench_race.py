@@ -17,6 +17,7 @@ from bench.race.ours import ours
 from bench.race.rivals import go
 from bench.race.sink import Sink
 from bench.race.throughput import present
+from bench.race.times import lateness
 from tests.parts.node import RabbitNode
 from tests.parts.tls import Tls
 from tests.parts.vhosts import VhostPool
@@ -135,3 +136,13 @@ def test_a_worker_that_ends_too_early_is_told_with_its_last_words(sink: Sink, ar
 
     with pytest.raises(RaceError, match="0 of 15 came\nno more"):
         arena.race(quitter, "classic", sink, Course(100))
+
+
+@pytest.mark.system
+@pytest.mark.rabbitmq
+def test_delayed_tasks_are_handed_in_at_a_pace_and_never_early(sink: Sink, arena: Arena) -> None:
+    found = lateness(arena, sink, 100, (0.5, 1), per_second=200)
+
+    assert found.holds
+    assert found.twice == 0
+    assert found.parked_per_s <= 200
