@@ -1,39 +1,27 @@
 #!/bin/sh
-# Make a C compiler with OpenSSL's headers and Go with its AMQP library available, for the rivals
-# and the receiver of `make bench`: silent when they are there.
+# Make a C compiler with OpenSSL's headers available for the receiver of `make bench`, and Go with
+# its AMQP library for the rivals; with the argument `c` the former alone. Silent when it is there.
 set -u
+. "$(dirname "$0")/apt.sh"
+what=${1:-all}
 
 installed() {
-  command -v cc >/dev/null 2>&1 && [ -f /usr/include/openssl/ssl.h ] &&
-    command -v go >/dev/null 2>&1 && [ -d /usr/share/gocode/src/github.com/rabbitmq/amqp091-go ]
+  command -v cc >/dev/null 2>&1 && [ -f /usr/include/openssl/ssl.h ] || return 1
+  [ "$what" = c ] && return 0
+  command -v go >/dev/null 2>&1 && [ -d /usr/share/gocode/src/github.com/rabbitmq/amqp091-go ]
 }
 
-packages='gcc libc6-dev libssl-dev golang-go golang-github-rabbitmq-amqp091-go-dev'
-
-install_packages() {
-  log=$(mktemp) || return 1
-  trap 'rm -f "$log"' EXIT
-  trap 'exit 1' HUP INT TERM
-  export DEBIAN_FRONTEND=noninteractive
-  apt='apt-get --quiet --quiet --option DPkg::Lock::Timeout=300'
-  # The lists may be recent enough; fetching them takes longer than all the rest.
-  for step in 'true' "$apt update"; do
-    $step >>"$log" 2>&1
-    # shellcheck disable=SC2086
-    $apt install --yes --no-install-recommends $packages >>"$log" 2>&1 </dev/null && installed && return 0
-  done
-  tail -n 15 "$log" >&2
-  return 1
-}
+packages='gcc libc6-dev libssl-dev'
+[ "$what" = c ] || packages="$packages golang-go golang-github-rabbitmq-amqp091-go-dev"
 
 installed && exit 0
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+if can_install; then
   echo "installing Debian's $packages"
-  install_packages && exit 0
+  apt_install "$packages" && exit 0
 fi
 cat >&2 <<END
-There is no C compiler with OpenSSL's headers, or no Go with its AMQP library, and they could not be
-installed: without the former there is no benchmark, without the latter its lines of Go stay empty.
+There is no C compiler with OpenSSL's headers$([ "$what" = c ] || echo ', or no Go with its AMQP library'), and it could not be installed:
+without the former there is no benchmark, without the latter its lines of Go stay empty.
 As root on Debian or Ubuntu: apt-get install $packages
 END
 exit 1
