@@ -116,16 +116,13 @@ class Register(Collector):
         return series
 
     def collect(self) -> Iterator[Metric]:
-        for series in self._counters:
-            counter = CounterMetricFamily(series.name, series.text, labels=series.labels)
-            for labels, number in series.items():
-                counter.add_metric(labels, float(number))
-            yield counter
-        for series in self._gauges:
-            gauge = GaugeMetricFamily(series.name, series.text, labels=series.labels)
-            for labels, number in series.items():
-                gauge.add_metric(labels, float(number))
-            yield gauge
+        kinds = (CounterMetricFamily, self._counters), (GaugeMetricFamily, self._gauges)
+        for kind, all_series in kinds:
+            for series in all_series:
+                family = kind(series.name, series.text, labels=series.labels)
+                for labels, number in series.items():
+                    family.add_metric(labels, float(number))
+                yield family
         for spreads in self._histograms:
             histogram = HistogramMetricFamily(spreads.name, spreads.text, labels=spreads.labels)
             for labels, spread in spreads.items():

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from webhook_runner.engine.destination import Standing
+from webhook_runner.observe.tallies import Count
 from webhook_runner.policy.division import Portion
 from webhook_runner.store.text import plain
 from webhook_runner.task.record import Attempt, Change, Claim, RollbackEnded, TaskQuery
@@ -17,8 +18,6 @@ LARGEST = 1 << 30
 """Bytes; a frame that says it is larger is none."""
 
 T = TypeVar("T")
-Labels = tuple[tuple[str, str], ...]
-Sample = tuple[str, Labels, float]
 
 _LENGTH = Layout(">I")
 
@@ -111,7 +110,7 @@ class Destinations(Struct, frozen=True, tag=True):
 class Totals(Struct, frozen=True, tag=True):
     """What a worker has counted since it began."""
 
-    samples: list[Sample]
+    samples: list[Count]
 
 
 class News(Struct, frozen=True, tag=True):
