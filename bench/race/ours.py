@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from bench.race.contender import IN_FLIGHT, QUEUE, Command, Contender, Ground, plain
-from webhook_runner.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE_CORE = (0,)
@@ -18,7 +17,7 @@ _QUORUM = {
 }
 _CONFIG = """
 server = "{server}"
-{processes}
+processes = {processes}
 max_total = {total}
 [api]
 listen = "{listen}"
@@ -37,17 +36,12 @@ rate = "1000000/s"
 """
 
 
-def has_processes() -> bool:
-    """Whether this version can be told how many processes to have."""
-    return "processes" in Settings.model_fields
-
-
 def ours(
     name: str = OURS,
     *,
     tasks: int = 60_000,
     cpus: tuple[int, ...] = ONE_CORE,
-    processes: int = 0,
+    processes: int = 1,
     listen: str = "127.0.0.1:0",
     concurrency: int = IN_FLIGHT,
     ca_file: str = "",
@@ -59,7 +53,7 @@ def ours(
         file = ground.directory / "taskqueue.ini"
         text = _CONFIG.format(
             server=ground.broker,
-            processes=f"processes = {processes}" if processes else "",
+            processes=processes,
             total=max(1000, concurrency),
             listen=listen,
             directory=ground.directory,

@@ -8,7 +8,7 @@ from bench.race.built import NotThereError
 from bench.race.contender import QUEUE, Command, Contender, Ground, plain
 from bench.race.finding import Findings, Goal, Row, Scale
 from bench.race.lap import Lap, ratio, summary
-from bench.race.ours import has_processes, inherited, ours
+from bench.race.ours import inherited, ours
 from bench.race.publish import publishing
 from bench.race.sink import Sink
 
@@ -48,8 +48,6 @@ def _lap(arena: Arena, sink: Sink, who: str, tasks: int) -> Lap:
         return _of_go(arena, tasks, _GO[who])
     if who == OURS_ONE:
         return _of_ours(arena, sink, ours(who, cpus=()), tasks)
-    if not has_processes():
-        raise NotThereError("this version has no setting `processes`")
     return _of_ours(arena, sink, ours(who, cpus=(), processes=2), tasks)
 
 

@@ -28,11 +28,11 @@ enabled = false
 FAIR = Goal(isolation.TARGET * 100, unit=" %")
 
 
-def _raced(scenario: str, who: str, scale: Scale, runs: int, race: Callable[[], Lap]) -> Findings:
+def _raced(scenario: str, who: str, scale: Scale, race: Callable[[], Lap]) -> Findings:
     """Run one course some times; write down its rate."""
     found, laps = Findings(), []
     try:
-        for _ in range(runs):
+        for _ in range(scale.pick(1, scale.runs)):
             scale.step(f"{scenario} {who}")
             laps.append(race())
     except (RaceError, LookupError, OSError) as error:
@@ -51,7 +51,6 @@ def retry_storm(arena: Arena, scale: Scale) -> Findings:
             "retry_storm",
             "ours: each fails once, requests",
             scale,
-            scale.pick(1, scale.runs),
             lambda: arena.race(contender, KIND, sink, Course(tasks, "fail", requests=2)),
         )
 
@@ -64,7 +63,6 @@ def many_hosts(arena: Arena, scale: Scale) -> Findings:
             "many_hosts",
             f"ours: {HOSTS} hosts",
             scale,
-            scale.pick(1, scale.runs),
             lambda: arena.race(ours(), KIND, sink, Course(tasks, hosts=HOSTS)),
         )
 
@@ -79,7 +77,6 @@ def tls(arena: Arena, scale: Scale) -> Findings:
             "tls",
             "ours: https",
             scale,
-            scale.pick(1, scale.runs),
             lambda: arena.race(contender, KIND, sink, Course(tasks)),
         )
 
@@ -93,7 +90,6 @@ def slow_endpoints(arena: Arena, scale: Scale) -> Findings:
             "slow_endpoints",
             f"ours: {SLOW_MS} ms each, {SLOW_AT_ONCE} at once, {possible:,.0f}/s possible",
             scale,
-            scale.pick(1, scale.runs),
             lambda: arena.race(contender, KIND, sink, Course(tasks, "slow")),
         )
 

@@ -9,7 +9,7 @@ from bench.race.built import NotThereError
 from bench.race.contender import Contender
 from bench.race.finding import Findings, Goal, Row, Scale, rate_row
 from bench.race.lap import Lap, Summary, ratio, summary
-from bench.race.ours import OURS, has_processes, ours
+from bench.race.ours import OURS, ours
 from bench.race.rivals import CELERY, PYTHON, go
 from bench.race.sink import Sink
 
@@ -45,8 +45,6 @@ def present(contender: Contender) -> None:
         built.in_go("consumer")
     elif contender.name in GOALS:
         built.venv(contender.name)
-    elif contender.name == TWO and not has_processes():
-        raise NotThereError("this version has no setting `processes`")
 
 
 def run_heat(
