@@ -19,7 +19,8 @@ from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.queues import Queues
 from webhook_runner.errors import ConfigError, StoreError
 from webhook_runner.observe.fanout import Fanout
-from webhook_runner.observe.log import LogObserver, configure
+from webhook_runner.observe.log import LogObserver
+from webhook_runner.observe.logger import configure
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.redact import Redaction, clean
 from webhook_runner.observe.sink import Sink

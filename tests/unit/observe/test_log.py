@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.observe.events import CANARY, ENVELOPE, ONE_OF_EACH, ROLLBACK, SECRET, kinds
-from webhook_runner.observe.log import LIBRARIES, LogObserver, configure
+from webhook_runner.observe.log import LogObserver
+from webhook_runner.observe.logger import LIBRARIES, configure
 from webhook_runner.observe.redact import Redaction
 from webhook_runner.observe.seldom import EVERY_SECONDS, Seldom
 from webhook_runner.observe.sink import Sink

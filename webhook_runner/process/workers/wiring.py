@@ -14,7 +14,8 @@ from webhook_runner.engine.control import Control
 from webhook_runner.engine.journal import Journal
 from webhook_runner.engine.queues import Queues
 from webhook_runner.observe.fanout import Fanout
-from webhook_runner.observe.log import LogObserver, configure
+from webhook_runner.observe.log import LogObserver
+from webhook_runner.observe.logger import configure
 from webhook_runner.observe.metrics import MetricsObserver
 from webhook_runner.observe.redact import Redaction
 from webhook_runner.observe.tallies import counts
