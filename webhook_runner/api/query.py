@@ -3,7 +3,8 @@
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from webhook_runner.settings import QUEUE_NAME
 from webhook_runner.task.instant import parse_instant
@@ -17,9 +18,11 @@ _NUMBER = re.compile(r"[0-9]{1,17}(\.[0-9]{1,9})?")
 ANY_ID = r"^[A-Za-z0-9_~-]{1,255}$"
 """Ids of tasks and of their roll-backs."""
 
-_ID = ANY_ID.strip("^$")
-IDS = rf"^(?:{_ID}(?:,{_ID}){{0,99}})?$"
-LETTERS = r"^(?:[!-+\--~]{1,200}(?:,[!-+\--~]{1,200}){0,99})?$"
+_MOST_NAMED = 100
+_LONGEST_ID, _LONGEST_LETTER = 255, 200
+# Counted here and not in the pattern: pydantic's automaton for that would take 14 MB.
+_IDS = r"^(?:[A-Za-z0-9_~-]+(?:,[A-Za-z0-9_~-]+)*)?$"
+_LETTERS = r"^(?:[!-+\--~]+(?:,[!-+\--~]+)*)?$"
 _LETTER_CURSOR = r"^(?:[0-9]{1,16}\.[!-~]{1,200})?$"
 PLAIN = r"^[ -~]*$"
 """Printable ASCII: what no store and no broker stumbles over."""
@@ -41,6 +44,22 @@ Moment = Annotated[
 States = Annotated[str, Field(pattern=_STATES, description="One or several, with commas.")]
 Queue = Annotated[str, Field(pattern=rf"^$|{QUEUE_NAME}")]
 Run = Annotated[int, Field(ge=1, le=LARGEST_RUN, description="Which run; else the latest.")]
+
+
+def _few(longest: int) -> AfterValidator:
+    """Let no more names pass than one question may have, and none that is too long."""
+
+    def check(text: str) -> str:
+        names = text.split(",")
+        if len(names) > _MOST_NAMED or max(map(len, names)) > longest:
+            raise PydanticCustomError(
+                "too_many_names",
+                "at most {most} with commas, of at most {longest} characters",
+                {"most": _MOST_NAMED, "longest": longest},
+            )
+        return text
+
+    return AfterValidator(check)
 
 
 class Parameters(BaseModel):
@@ -101,8 +120,16 @@ class Closing(Parameters):
 
 
 class AsideParameters(Parameters):
-    id: Annotated[str, Field(pattern=IDS, description="Ids of tasks, with commas.")] = ""
-    letter: Annotated[str, Field(pattern=LETTERS, description="Letters, with commas.")] = ""
+    id: Annotated[
+        str,
+        Field(pattern=_IDS, description="Ids of tasks, at most 100, with commas."),
+        _few(_LONGEST_ID),
+    ] = ""
+    letter: Annotated[
+        str,
+        Field(pattern=_LETTERS, description="Letters, at most 100, with commas."),
+        _few(_LONGEST_LETTER),
+    ] = ""
     reason: Annotated[str, Field(max_length=100, pattern=PLAIN)] = ""
     status: Annotated[int, Field(ge=100, le=599)] | None = None
     url_prefix: Annotated[str, Field(max_length=LONGEST, pattern=PLAIN)] = ""

@@ -132,6 +132,24 @@ async def test_dead_letters_are_listed_filtered_and_paged(scene: Scene) -> None:
     assert await scene.letters(f"letter={letter['letter']}") == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("id=" + ",".join(["a"] * 101), "at most 100 with commas, of at most 255 characters"),
+        (f"id={'a' * 256}", "at most 100 with commas, of at most 255 characters"),
+        (f"letter={'1' * 201}", "at most 100 with commas, of at most 200 characters"),
+        ("id=a,,b", "pattern"),
+        ("id=a%0A", "pattern"),
+    ],
+)
+async def test_only_so_many_letters_can_be_named(scene: Scene, query: str, told: str) -> None:
+    answer = await scene.client.get(f"/v1/queues/default/dead?{query}")
+    assert answer.status_code == 422
+    assert told in answer.text
+    most = ",".join(["a" * 255] * 100)
+    assert (await scene.client.get(f"/v1/queues/default/dead?id={most}")).status_code == 200
+
+
 async def test_a_dead_letter_is_shown_and_exported_with_its_message(scene: Scene) -> None:
     await scene.fail("a", payload={"n": 1})
     (listed,) = (await scene.client.get("/v1/queues/default/dead")).json()["items"]
