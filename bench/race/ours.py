@@ -20,7 +20,7 @@ server = "{server}"
 processes = {processes}
 max_total = {total}
 [api]
-listen = "{listen}"
+listen = "127.0.0.1:0"
 [store]
 url = "sqlite:{directory}/state.db"
 [egress]
@@ -42,7 +42,6 @@ def ours(
     tasks: int = 60_000,
     cpus: tuple[int, ...] = ONE_CORE,
     processes: int = 1,
-    listen: str = "127.0.0.1:0",
     concurrency: int = IN_FLIGHT,
     ca_file: str = "",
     lines: str = "",
@@ -55,7 +54,6 @@ def ours(
             server=ground.broker,
             processes=processes,
             total=max(1000, concurrency),
-            listen=listen,
             directory=ground.directory,
             ca_file=ca_file,
             queue=QUEUE,

@@ -27,10 +27,14 @@ class Tree:
 
     def resident_bytes(self) -> int:
         """Resident memory now, what is shared counted for each."""
-        found = 0
+        return sum(self.residents().values())
+
+    def residents(self) -> dict[int, int]:
+        """Return the bytes that are resident now of each member, by process id."""
+        found = {}
         for pid in self._members():
             with suppress(OSError):
-                found += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+                found[pid] = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
         return found
 
     def proportional_bytes(self) -> int:
