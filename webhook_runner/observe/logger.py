@@ -9,7 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import msgspec
-import structlog
+
+from webhook_runner.observe.hidden import hidden
+
+with hidden("rich"):  # structlog would draw tracebacks with it, which our lines do not have: 3 MB
+    import structlog
 
 from webhook_runner.observe.line import Fields
 from webhook_runner.observe.redact import Redaction, clean

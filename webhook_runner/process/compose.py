@@ -84,7 +84,7 @@ def compose(loaded: Loaded, reread: Callable[[], Loaded]) -> Daemon:
     broker = _broker(settings, clock, observer, recorded=recorded)
     http = HttpDispatcher(settings.egress, client=settings.performance.http)
     extending = ExtendingDispatcher(http, load_extensions(settings.queues))
-    adopt = adopter(watching.redaction, extending, metrics, door)
+    adopt = adopter(watching.redaction, extending, metrics, door.adopt)
     adopt(settings)
     failing, store, dispatcher = armed(broker, store, extending)
     queues = Queues(

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from webhook_runner.api.served import Door
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.dispatch.extend import ExtendingDispatcher
 from webhook_runner.engine.queues import Queues
@@ -14,7 +13,7 @@ from webhook_runner.observe.redact import Redaction
 from webhook_runner.ports import Broker, Clock, Observer
 from webhook_runner.process.extensions import load_extensions
 from webhook_runner.process.hiding import hide_secrets
-from webhook_runner.settings import Settings
+from webhook_runner.settings import ApiSettings, Settings
 
 Kind = TypeVar("Kind", bound=RabbitBroker)
 
@@ -38,15 +37,14 @@ def adopter(
     redaction: Redaction,
     extending: ExtendingDispatcher,
     metrics: MetricsObserver,
-    door: Door | None = None,
+    adopt_api: Callable[[ApiSettings], None] = lambda _: None,
 ) -> Callable[[Settings], None]:
     """Return what tells the edges of settings; it raises ConfigError."""
 
     def adopt(fresh: Settings) -> None:
         hide_secrets(fresh, redaction)
         extending.adopt(load_extensions(fresh.queues))
-        if door is not None:
-            door.adopt(fresh.api)
+        adopt_api(fresh.api)
         metrics.set_queues(fresh.queues)
 
     return adopt
