@@ -68,9 +68,11 @@ def outcome_fields(outcome: Outcome, headers: Mapping[str, str]) -> Fields:
             return {"error": "interrupted", "sent": sent}
 
 
-def attempt_fields(event: AttemptFinished, lag: float) -> Fields:
-    """Return what the line that ends an attempt tells of it; ``lag`` in seconds."""
-    met = outcome_fields(event.outcome, event.envelope.task.headers)
+def attempt_fields(event: AttemptFinished) -> Fields:
+    """Return what the line that ends an attempt tells of it."""
+    envelope = event.envelope
+    met = outcome_fields(event.outcome, envelope.task.headers)
+    lag = (envelope.last_attempt_at or envelope.due_at) - envelope.due_at
     return {**met, "duration_ms": milliseconds(event.seconds), "lag_ms": milliseconds(lag)}
 
 

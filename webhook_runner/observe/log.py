@@ -26,9 +26,8 @@ from webhook_runner.task.model import Envelope
 
 _MOST_REMEMBERED = 10_000
 # Tuples: each of these questions is asked several times for each task.
-_OF_ATTEMPT = (AttemptStarted, AttemptFinished)
 _ENDS_ATTEMPT = (RetryScheduled, TaskSucceeded, TaskFailed, TaskScheduled, TaskReleased)
-_DETAILS = (*_OF_ATTEMPT, TaskAccepted)
+_DETAILS = (AttemptStarted, AttemptFinished, TaskAccepted)
 
 
 def _is_detail(event: Event) -> bool:
@@ -54,19 +53,19 @@ class LogObserver:
     ) -> None:
         self.logger = logger
         self._line = Renderer(metadata).line
-        self._attempts: dict[tuple[str, int], tuple[float, AttemptFinished | None]] = {}
+        self._attempts: dict[tuple[str, int], AttemptFinished] = {}
         self._rejected = Seldom(monotonic)
         self._warned: set[str] = set()
         self._is_brief = not logger.is_enabled_for(logging.DEBUG)
 
     def notice(self, event: Event) -> None:
-        before: Fields = {}
-        if isinstance(event, _ENDS_ATTEMPT):
-            before = self._forget(event.envelope)
-        elif isinstance(event, _OF_ATTEMPT):
+        if isinstance(event, AttemptFinished):
             self._remember(event)
         if self._is_brief and _is_detail(event):
             return
+        before: Fields = {}
+        if isinstance(event, _ENDS_ATTEMPT):
+            before = self._forget(event.envelope)
         if isinstance(event, Warned) and self._is_told(event.about):
             return
         if isinstance(event, TaskRejected):
@@ -77,19 +76,14 @@ class LogObserver:
         level, name, fields = self._line(event)
         self.logger.log(level, name, **(before | fields))
 
-    def _remember(self, event: AttemptStarted | AttemptFinished) -> None:
-        key = (event.envelope.task.id, event.envelope.run)
-        if isinstance(event, AttemptStarted):
-            if len(self._attempts) >= _MOST_REMEMBERED:
-                self._attempts.clear()
-            self._attempts[key] = (event.lag, None)
-        else:
-            lag, _ = self._attempts.get(key, (0.0, None))
-            self._attempts[key] = (lag, event)
+    def _remember(self, event: AttemptFinished) -> None:
+        if len(self._attempts) >= _MOST_REMEMBERED:
+            self._attempts.clear()
+        self._attempts[event.envelope.task.id, event.envelope.run] = event
 
     def _forget(self, envelope: Envelope) -> Fields:
-        lag, finished = self._attempts.pop((envelope.task.id, envelope.run), (0.0, None))
-        return attempt_fields(finished, lag) if finished else {}
+        finished = self._attempts.pop((envelope.task.id, envelope.run), None)
+        return attempt_fields(finished) if finished else {}
 
     def _is_told(self, about: str) -> bool:
         if about in self._warned:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.observe.events import CANARY, ENVELOPE, ONE_OF_EACH, ROLLBACK, SECRET, kinds
 from webhook_runner.observe.log import LogObserver
@@ -128,9 +129,10 @@ def test_the_names_of_the_lines_are_stable() -> None:
 
 
 def test_the_line_that_ends_an_attempt_tells_what_it_met_with() -> None:
+    begun = replace(ENVELOPE, last_attempt_at=ENVELOPE.due_at + 0.0025)
     (line,) = parsed(
-        AttemptStarted(ENVELOPE, 0.0025),
-        AttemptFinished(ENVELOPE, Responded(204), 0.0125),
+        AttemptStarted(begun, 0.0025),
+        AttemptFinished(begun, Responded(204), 0.0125),
         TaskSucceeded(ENVELOPE),
         level="info",
     )
