@@ -40,20 +40,37 @@ class Limits:
     starts: list[float] = field(default_factory=list)
     before: int = 0
     since: float = 0.0
+    asked: dict[int, QueueSettings] = field(default_factory=dict)
+    asks: int = 0
+    held: int = 0
 
-    def allow(self, fresh: QueueSettings) -> None:
-        """From now on these limits may hold, or still those of before."""
-        self.concurrency = max(self.concurrency, fresh.concurrency)
-        self.rate = max(self.rate, fresh.rate)
-        self.bucket = max(self.bucket, fresh.bucket_size)
+    def allow(self, fresh: QueueSettings) -> int:
+        """From now on these limits may hold, or still those of before; return the ask's number."""
+        self.asks += 1
+        self.asked[self.asks] = fresh
+        self._widen(fresh)
+        return self.asks
 
-    def hold_to(self, fresh: QueueSettings, now: float, *, all_waits_at_gate: bool) -> None:
-        """After ``now`` these limits hold; for who is past the gate, those of before."""
+    def hold_to(self, ask: int, now: float, *, all_waits_at_gate: bool) -> None:
+        """After ``now`` these limits hold, or what was asked for since; for who is past the gate,
+        those of before.
+        """
+        fresh = self.asked.pop(ask)
+        if ask < self.held:
+            return
+        self.held = ask
         if all_waits_at_gate:
             self.before, self.since = self.concurrency, now
             self.concurrency = fresh.concurrency
         self.rate, self.bucket = fresh.rate, fresh.bucket_size
         self.starts.clear()
+        for each in self.asked.values():
+            self._widen(each)
+
+    def _widen(self, fresh: QueueSettings) -> None:
+        self.concurrency = max(self.concurrency, fresh.concurrency)
+        self.rate = max(self.rate, fresh.rate)
+        self.bucket = max(self.bucket, fresh.bucket_size)
 
     def exceeded(self, running: int, now: float) -> str:
         """Note a start, the ``running`` th at once; return which limit it exceeds."""

@@ -103,11 +103,11 @@ class People(Press):
         """Change limits of queue b at run time."""
         wanted: dict[str, Any] = {"concurrency": concurrency, "rate": rate}
         fresh = QueueSettings(**wanted)
-        self.limits["b"].allow(fresh)
+        number = self.limits["b"].allow(fresh)
 
         def answered(answer: Any) -> None:
             if not isinstance(answer, Exception):
-                self._hold_to("b", fresh)
+                self._hold_to("b", number)
 
         self.ask(lambda: self.life.world.control.queues.change("b", wanted), answered)
 
@@ -115,14 +115,14 @@ class People(Press):
         """Change a limit of queue a in the file."""
         fresh = self.queues["a"].model_copy(update={"concurrency": concurrency})
         self.queues["a"] = fresh
-        self.limits["a"].allow(fresh)
+        number = self.limits["a"].allow(fresh)
         world = self.life.world
         settings = world.settings.model_copy(update={"queues": dict(self.queues)})
         self.ask(
             lambda: world.engine.reconfigure(settings),
-            lambda _: self._hold_to("a", fresh),
+            lambda _: self._hold_to("a", number),
         )
 
-    def _hold_to(self, queue: str, fresh: QueueSettings) -> None:
+    def _hold_to(self, queue: str, ask: int) -> None:
         calm = self.is_calm()
-        self.limits[queue].hold_to(fresh, self.clock.now(), all_waits_at_gate=calm)
+        self.limits[queue].hold_to(ask, self.clock.now(), all_waits_at_gate=calm)
