@@ -1,6 +1,10 @@
 """Invalid messages, bugs, and tasks that a reload made impossible: set apart, others go on."""
 
+import asyncio
 import json
+from typing import Any
+
+import pytest
 
 from tests.journey.conftest import StartWorld
 from webhook_runner.settings import QueueSettings
@@ -40,6 +44,27 @@ async def test_an_invalid_message_is_published_before_its_ack_and_calls_no_roll_
 
     assert world.broker.log == [("quarantine", "wrong_type"), ("ack", "default")]
     assert world.dispatcher.sent == []
+
+
+async def test_what_is_being_set_aside_is_let_finish_when_the_rest_is_cut_off(
+    start: StartWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, kept = await start(), asyncio.Event()
+    quarantine = world.broker.quarantine
+
+    async def slow(*told: Any) -> None:
+        await quarantine(*told)
+        await kept.wait()
+
+    monkeypatch.setattr(world.broker, "quarantine", slow)
+    world.send(b"[]")
+    await world.settle()
+    cutting = world.spawn(world.consumer.interrupt())
+    await world.settle()
+    kept.set()
+
+    assert await cutting == 0
+    assert world.broker.log == [("quarantine", "not_an_object"), ("ack", "default")]
 
 
 async def test_a_bug_met_by_one_task_ends_that_task_and_no_other(start: StartWorld) -> None:

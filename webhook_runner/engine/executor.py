@@ -99,7 +99,8 @@ class Executor:
                     envelope = envelope or self._reception.read(delivery)
                     await self._carry(delivery, envelope, passage)
                 except InvalidTaskError as error:
-                    await self._settlement.reject(delivery, error)
+                    with self.inflight.rejecting():
+                        await self._settlement.reject(delivery, error)
                 except Exception as error:  # noqa: BLE001 - one task must not stop the others
                     again = await self._stumbles.meet(delivery, passage, error)
         finally:

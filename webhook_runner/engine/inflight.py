@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -107,13 +108,26 @@ class InFlight:
         self._running: dict[Hashable, list[Run]] = {}
         self._named: dict[str, list[Run]] = {}
         self._left: OrderedDict[Hashable, deque[Left]] = OrderedDict()
+        self._rejecting: set[asyncio.Task[None] | None] = set()
 
     def __len__(self) -> int:
         return sum(len(runs) for runs in self._running.values())
 
     def settling(self) -> set[asyncio.Task[None] | None]:
         """The tasks that carry a verdict out, and are better not cut off."""
-        return {run.settling for runs in self._running.values() for run in runs}
+        return self._rejecting.union(
+            run.settling for runs in self._running.values() for run in runs
+        )
+
+    @contextmanager
+    def rejecting(self) -> Iterator[None]:
+        """Have what sets an invalid message aside counted among those that settle."""
+        task = asyncio.current_task()
+        self._rejecting.add(task)
+        try:
+            yield
+        finally:
+            self._rejecting.discard(task)
 
     def of(self, task_id: str) -> tuple[Run, ...]:
         """The copies of a task that are in our hands."""
