@@ -29,7 +29,11 @@ class Seen:
 
 
 class Book:
-    """The pages by number; ``wrong`` is what was seen and may not be."""
+    """The pages by number; ``wrong`` is what was seen and may not be.
+
+    ``is_forgetful``: a store that goes on without what it cannot write has failed, so that an end
+    may be known to nobody when the daemon has ended.
+    """
 
     def __init__(self, queues: Mapping[str, QueueSettings], u: float) -> None:
         self.queues = queues
@@ -40,6 +44,7 @@ class Book:
         self.wrong: list[str] = []
         self.deaths = 0
         self.losses = 0
+        self.is_forgetful = False
         self.twins: set[tuple[str, int]] = set()
         self.called_off: set[str] = set()
         self._finals: dict[tuple[str, int], str] = {}
@@ -151,7 +156,8 @@ class Book:
         if line.ended:  # the files may say so before the daemon does
             is_first = len(page.undone if line is page.undo else page.told) == 1
             is_same = how == line.told and (is_first or how == "cancelled")
-            return "" if is_same else f"it had {line.told}"
+            is_unknown = how == "cancelled" and page.called_off and self.is_forgetful
+            return "" if is_same or is_unknown else f"it had {line.told}"
         if how == "cancelled":
             return "" if page.called_off and line.told != "succeeded" else "nobody asked for it"
         if how == "expired" and line.told != how:

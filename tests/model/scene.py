@@ -168,6 +168,8 @@ class Scene:
 
     def fail_store(self, *, fails: bool) -> None:
         self.healthy = self.healthy and not fails
+        forgets = fails and self.plan.store == "degraded"
+        self.book.is_forgetful = self.book.is_forgetful or forgets
         self.life.database.fails = fails
 
     def close(self) -> None:
