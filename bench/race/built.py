@@ -34,8 +34,8 @@ def in_go(name: str) -> Path:
         raise NotThereError("there is no Go here")
     environment = {"GO111MODULE": "off", "GOPATH": _GOPATH, "GOFLAGS": ""}
     environment["GOCACHE"] = str(PLACE / "go-cache")
-    source = _RIVALS / name
-    return _made(name, source / "main.go", ("go", "build"), (str(source),), environment)
+    source = _RIVALS / name / "main.go"
+    return _made(name, source, ("go", "build"), (str(source),), environment)
 
 
 def venv(program: str) -> Path:
