@@ -17,6 +17,7 @@ from tests.system.crash_case import (
     Cases,
     amqp,
     amqp_case,
+    assert_one_task,
     case,
     crash_at,
     crash_stage,
@@ -186,9 +187,12 @@ def test_k8_killed_while_a_slot_held_it_a_task_comes_once_and_not_early(amqp_cas
         lambda: any(out for name, (_, out) in case.stage.under_way().items() if "wait" in name)
     )
     daemon.kill()
+    is_too_late = time.time() >= eta  # a slow machine: it may have been called before
     go_on(case, daemon)
-    (request,) = case.requests()
-    assert request.arrived_at >= eta
+    requests = case.requests()
+    assert all(request.arrived_at >= eta for request in requests)
+    assert_one_task(case, requests)
+    assert is_too_late or len(requests) == 1
 
 
 def occupied(case: Case, make_case: Cases) -> Case:
