@@ -10,8 +10,8 @@ from bench.histogram import Spread
 from bench.scheduled import Patience, measure_patience
 
 DELAYED_PER_SECOND = 1000
-"""What one core can take in while it carries out as many: more at once is another question, that
-of the race's ``delay_accuracy``."""
+"""The pace at which tasks are handed in; all at once is the question of the race's
+``delay_accuracy``."""
 
 
 @cache
