@@ -15,14 +15,15 @@ LONGEST = 2000
 _NAMES = "|".join(state.value for state in TaskState)
 _STATES = rf"^(?:(?:{_NAMES})(?:,(?:{_NAMES}))*)?$"
 _NUMBER = re.compile(r"[0-9]{1,17}(\.[0-9]{1,9})?")
-ANY_ID = r"^[A-Za-z0-9_~-]{1,255}$"
+_OF_ID, _OF_LETTER = r"[A-Za-z0-9_~-]", r"[!-+\--~]"
+_LONGEST_ID, _LONGEST_LETTER = 255, 200
+ANY_ID = rf"^{_OF_ID}{{1,{_LONGEST_ID}}}$"
 """Ids of tasks and of their roll-backs."""
 
 _MOST_NAMED = 100
-_LONGEST_ID, _LONGEST_LETTER = 255, 200
 # Counted here and not in the pattern: pydantic's automaton for that would take 14 MB.
-_IDS = r"^(?:[A-Za-z0-9_~-]+(?:,[A-Za-z0-9_~-]+)*)?$"
-_LETTERS = r"^(?:[!-+\--~]+(?:,[!-+\--~]+)*)?$"
+_IDS = rf"^(?:{_OF_ID}+(?:,{_OF_ID}+)*)?$"
+_LETTERS = rf"^(?:{_OF_LETTER}+(?:,{_OF_LETTER}+)*)?$"
 _LETTER_CURSOR = r"^(?:[0-9]{1,16}\.[!-~]{1,200})?$"
 PLAIN = r"^[ -~]*$"
 """Printable ASCII: what no store and no broker stumbles over."""
