@@ -31,15 +31,11 @@ async def test_a_part_that_ends_well_ends_nobody_else() -> None:
 
 async def test_what_a_part_raises_ends_the_waiting() -> None:
     running = {asyncio.create_task(fail()), asyncio.create_task(forever())}
-    stopping = asyncio.create_task(forever_true())
+    stopping = asyncio.create_task(asyncio.Event().wait())
     with pytest.raises(LookupError, match="gone"):
         await until_stopped(running, stopping)
     for part in (*running, stopping):
         part.cancel()
-
-
-async def forever_true() -> bool:
-    return await asyncio.Event().wait()
 
 
 async def test_what_is_asked_for_again_meanwhile_is_done_once_more_and_rings() -> None:
