@@ -124,7 +124,7 @@ class QueueConsumer:
 
     async def interrupt(self) -> int:
         """Cut off what still runs; how many attempts that were. Settlements are let finish."""
-        cut = self._tasks - self._executor.inflight.settling()
+        cut = self._tasks - self._executor.inflight.settling
         for task in cut:
             task.cancel()
         with suppress(TimeoutError):

@@ -277,7 +277,8 @@ class Executor:
         return unless_cancelled(verdict, envelope, why, settings, now, sent=run.sent)
 
     async def _settle(self, run: Run, envelope: Envelope, verdict: Verdict) -> None:
-        run.settling, run.envelope = run.task, envelope
+        self.inflight.settling.add(run.task)
+        run.envelope = envelope
         run.verdict = verdict = self._unless_revoked(run, envelope, verdict)
         if isinstance(verdict, Cancel):
             verdict = await self._redeliveries.unless_told(envelope, verdict)

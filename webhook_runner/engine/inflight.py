@@ -49,7 +49,6 @@ class Run:
     inherited: "Left | None" = None
     followed: bool = False
     task: asyncio.Task[None] | None = None
-    settling: asyncio.Task[None] | None = None
     left: Verdict | None = None
     has_ended: bool = False
     sending: asyncio.Task[None] | None = None
@@ -101,6 +100,8 @@ class InFlight:
     A copy of ours is known by (id, run, gen). A publisher's message has no generation, and two
     equal ones may be two tasks: it is matched only when the broker says it is a redelivery, and
     each redelivery takes the place of one lost delivery of equal content.
+
+    ``settling`` are the tasks that carry a verdict out, and are better not cut off.
     """
 
     def __init__(self, is_lost: Callable[[Delivery], bool]) -> None:
@@ -108,26 +109,20 @@ class InFlight:
         self._running: dict[Hashable, list[Run]] = {}
         self._named: dict[str, list[Run]] = {}
         self._left: OrderedDict[Hashable, deque[Left]] = OrderedDict()
-        self._rejecting: set[asyncio.Task[None] | None] = set()
+        self.settling: set[asyncio.Task[None] | None] = set()
 
     def __len__(self) -> int:
         return sum(len(runs) for runs in self._running.values())
-
-    def settling(self) -> set[asyncio.Task[None] | None]:
-        """The tasks that carry a verdict out, and are better not cut off."""
-        return self._rejecting.union(
-            run.settling for runs in self._running.values() for run in runs
-        )
 
     @contextmanager
     def rejecting(self) -> Iterator[None]:
         """Have what sets an invalid message aside counted among those that settle."""
         task = asyncio.current_task()
-        self._rejecting.add(task)
+        self.settling.add(task)
         try:
             yield
         finally:
-            self._rejecting.discard(task)
+            self.settling.discard(task)
 
     def of(self, task_id: str) -> tuple[Run, ...]:
         """The copies of a task that are in our hands."""
@@ -158,6 +153,7 @@ class InFlight:
         """Note that nothing more happens on this delivery; remember what a redelivery needs."""
         _remove(self._running, run.key, run)
         _remove(self._named, run.name, run)
+        self.settling.discard(run.task)
         if run.left is not None and not run.followed:
             self._remember(run.key, (run.envelope, run.left))
         run.end()
