@@ -100,6 +100,11 @@ class Wheel:
             levels=levels, hold=1.25 * factor, handed_hold=10.0 * factor, margin=0.05 * factor
         )
 
+    @property
+    def lap(self) -> float:
+        """How long the finest level takes to go round: each of its slots opens once in it."""
+        return self.ring * self.levels[0].width
+
     def slot(self, level: int, at: float) -> Slot:
         """Find the slot of ``level`` that covers ``at``: start <= at < end holds in floats."""
         width = self.levels[level].width

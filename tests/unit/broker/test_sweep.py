@@ -5,13 +5,16 @@ from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
 
+from msgspec.structs import replace
+
 from tests.fakes.clock import FakeClock, settle
 from webhook_runner.broker.amqp.channel import Arrival, Channel
 from webhook_runner.broker.amqp.hands import Hands
+from webhook_runner.broker.amqp.message import DUE
 from webhook_runner.broker.amqp.session import Session
-from webhook_runner.broker.amqp.sweep import EVERY_SECONDS, Sweeper
+from webhook_runner.broker.amqp.sweep import EVERY_SECONDS, OPENS_SOON_SECONDS, Sweeper
 from webhook_runner.broker.amqp.topology import Topology
-from webhook_runner.policy.delay import WHEEL
+from webhook_runner.policy.delay import RING, WHEEL
 
 
 class Unrouted:
@@ -53,6 +56,21 @@ class Unrouted:
         self.released.append(tag)
 
 
+class Slots(Unrouted):
+    """A slot of the finest ring opens each second, and in each lies what is due in an hour."""
+
+    async def count(self, queue: str) -> int:
+        return 0 if queue == "wr.v1.unrouted" else len(self.keys)
+
+    async def consume(
+        self, queue: str, tag: str, prefetch: int, receive: Callable[[Arrival], None]
+    ) -> None:
+        due = int((self.clock.now() + 3600) * 1000)
+        await super().consume(
+            queue, tag, prefetch, lambda a: receive(replace(a, headers={DUE: due}))
+        )
+
+
 class Spawner:
     """Stands for the hands: they send what goes home, which here finds no queue again."""
 
@@ -65,8 +83,8 @@ class Spawner:
 async def sweep_twice(unrouted: Unrouted) -> None:
     session, hands = cast("Session", unrouted), cast("Hands", Spawner())
     sweeper = Sweeper(session, WHEEL, hands, lambda _level, _position: False)
-    await sweeper._everything()
-    await sweeper._everything()
+    await sweeper._everything(OPENS_SOON_SECONDS)
+    await sweeper._everything(OPENS_SOON_SECONDS)
 
 
 async def test_what_came_straight_back_is_sent_home_again_by_the_next_sweep() -> None:
@@ -120,7 +138,42 @@ async def test_what_has_no_home_is_looked_at_again_once_there_are_more_levels() 
     unrouted = Unrouted(("stranger",))
     session, hands = cast("Session", unrouted), cast("Hands", Spawner())
     sweeper = Sweeper(session, WHEEL, hands, lambda _level, _position: False)
-    await sweeper._everything()
+    await sweeper._everything(OPENS_SOON_SECONDS)
     sweeper.levels = frozenset({0, 1})
-    await sweeper._everything()
+    await sweeper._everything(OPENS_SOON_SECONDS)
     assert unrouted.looks == 2
+
+
+async def looks(slots: Slots, soon: float) -> int:
+    session, hands = cast("Session", slots), cast("Hands", Spawner())
+    sweeper = Sweeper(session, WHEEL, hands, lambda _level, _position: False)
+    sweeper.levels, before = frozenset({0}), slots.looks
+    await sweeper._everything(soon)
+    return slots.looks - before
+
+
+async def test_what_opens_within_a_lap_is_not_looked_into_until_that_is_called_for() -> None:
+    slots = Slots(("x",))
+    assert await looks(slots, WHEEL.lap) <= 1  # the slot that is open now comes in a lap again
+    assert await looks(slots, OPENS_SOON_SECONDS) >= RING - OPENS_SOON_SECONDS - 1
+
+
+async def test_only_the_sweeps_at_the_start_and_when_the_clock_is_set_look_everywhere() -> None:
+    slots = Slots(("x",))
+    session, hands = cast("Session", slots), cast("Hands", Spawner())
+    sweeper = Sweeper(session, WHEEL, hands, lambda _level, _position: False)
+    sweeper.levels = frozenset({0})
+    sweeping = asyncio.create_task(sweeper.run(settle))
+    await settle()
+    at_start = slots.looks
+    slots.keys = ("x", "y")  # news
+    await slots.clock.advance(2 * EVERY_SECONDS)
+    await settle()
+    between = slots.looks - at_start
+    slots.clock.step(600)
+    await slots.clock.advance(2)
+    await settle()
+    assert at_start > RING / 2
+    assert between <= 2
+    assert slots.looks - at_start - between > RING / 2
+    sweeping.cancel()

@@ -261,11 +261,12 @@ class Daemon:
 
     # -- sweep: one that could only find future tasks is left out, for speed
 
-    def sweep(self) -> None:
+    def sweep(self, soon: float = 0.0) -> None:
+        """Look into the closed slots, but for those that open within so many seconds."""
         if self.rules.sweeps:
             opened = {self._key(slot) for slot in self.wheel.open_slots(self.now)}
             for key in sorted(self.broker.queues):
-                if key != WORK and key not in opened and key not in self.open:
+                if key != WORK and key not in opened and self._opens_in(key) > soon:
                     self._sweep_queue(key)
         self.next_sweep = float("inf")
         waiting = [m.due for key, queue in self.broker.queues.items() if key != WORK for m in queue]
@@ -277,7 +278,11 @@ class Daemon:
         moment = self.loop.now + seconds
         if moment < self.next_sweep:
             self.next_sweep = moment
-            self._later(seconds, lambda: self.sweep() if moment == self.next_sweep else None)
+            self._later(seconds, lambda: self._swept(moment))
+
+    def _swept(self, moment: float) -> None:
+        if moment == self.next_sweep:
+            self.sweep(self.wheel.lap)
 
     def _sweep_queue(self, key: Key) -> None:
         consumer = Consumer(self.link, key, 0, self._deliver)

@@ -19,7 +19,8 @@ LOOK_THROUGH = 200
 PREFETCH = LOOK_THROUGH + 56
 # A queue that looks as it did when nothing overdue was in it is looked into again after this.
 TRUST_SECONDS = 300.0
-# A slot that opens so soon is looked after by being opened.
+# A slot that opens so soon is looked after by being opened. While nothing has happened, one lap of
+# the finest ring is soon: to be looked at is to be delivered, which ends a task's short way.
 OPENS_SOON_SECONDS = 2.0
 CLOCK_STEP_SECONDS = 0.2
 _QUIET_SECONDS = 0.2
@@ -79,11 +80,13 @@ class Sweeper:
 
     async def run(self, discover: Callable[[], Awaitable[None]]) -> None:
         """Sweep now, every 30 s, and when the wall clock has been set. Raises LostError."""
+        soon = OPENS_SOON_SECONDS
         while True:
             # Read before: the clock may be set in the middle of a sweep too.
             offset = self._offset()
-            await self._everything()
-            await self._until_next(offset)
+            await self._everything(soon)
+            was_set = await self._until_next(offset)
+            soon = OPENS_SOON_SECONDS if was_set else self._policy.lap
             await discover()
 
     async def sweep(self, level: int, position: int) -> None:
@@ -95,11 +98,12 @@ class Sweeper:
             if ready and not self._is_open(level, position):
                 await self._look(queue, Look(Source(slot, closed=True), limit=ready), self._judge)
 
-    async def _everything(self) -> None:
+    async def _everything(self, soon: float) -> None:
+        """Look into every slot, but for those that open within so many seconds."""
         for level in sorted(self.levels):
             total = 0
             for position in range(self._policy.ring):
-                total += await self._maybe(level, position)
+                total += await self._maybe(level, position, soon)
             self.waiting[level] = total
         async with self._one:
             queue = self._topology.unrouted
@@ -114,13 +118,13 @@ class Sweeper:
                 if not look.taken:
                     self._trust(queue, ready)
 
-    async def _maybe(self, level: int, position: int) -> int:
+    async def _maybe(self, level: int, position: int, soon: float) -> int:
         queue = self._topology.slot(level, position).name
         ready = await self._session.declarer.count(queue) or 0
         now = self._clock.now()
         slot = self._nearest(level, position)
-        soon = 0 <= self._policy.opens_at(slot) - now < OPENS_SOON_SECONDS
-        if soon or self._is_open(level, position) or not self._is_news(queue, ready):
+        opens = 0 <= self._policy.opens_at(slot) - now < soon
+        if opens or self._is_open(level, position) or not self._is_news(queue, ready):
             return ready
         look = Look(Source(slot, closed=True), limit=ready)
         async with self._one:
@@ -202,14 +206,15 @@ class Sweeper:
             self._channel = await self._session.channel("the sweeps")
         return self._channel
 
-    async def _until_next(self, offset: float) -> None:
-        """Sleep until the next sweep is due, or the wall clock has stepped."""
+    async def _until_next(self, offset: float) -> bool:
+        """Sleep until the next sweep is due, or the wall clock was set; whether that was it."""
         end = self._clock.monotonic() + EVERY_SECONDS
         while abs(self._offset() - offset) <= CLOCK_STEP_SECONDS:
             if self._clock.monotonic() >= end:
-                return
+                return False
             await self._clock.sleep(min(1.0, EVERY_SECONDS))
         self._trusted.clear()
+        return True
 
     def _offset(self) -> float:
         return self._clock.now() - self._clock.monotonic()
