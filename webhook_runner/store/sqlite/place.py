@@ -105,6 +105,8 @@ def _prepare(database: sqlite3.Connection, path: str) -> None:
             "put it on a local disk",
         )
     database.execute("PRAGMA synchronous = NORMAL")
+    # Else what a statement of many rows may have to undo goes through a file of its own.
+    database.execute("PRAGMA temp_store = MEMORY")
     database.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
     for step in steps:
         _take(database, step.sql, step.number)
