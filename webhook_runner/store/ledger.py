@@ -14,7 +14,7 @@ from webhook_runner.store.work import Answer, Ask, Noted, Written, work_of
 from webhook_runner.task.event import StoreFailed, StoreMended, Warned
 
 T = TypeVar("T")
-PAUSE = 0.005
+PAUSE = 0.01
 """Seconds between the starts of two batches, so that a batch is worth its commit."""
 
 PATIENCE = 60.0
