@@ -183,3 +183,17 @@ async def test_a_queue_that_is_deleted_is_told_and_consumed_again(
         changes = await at_work.notes.until(ConsumingChanged, 3)
         assert [change.consuming for change in changes] == [True, False, True]
         await until(lambda: "q" in at_work.broker.state().consuming, "consuming", 5)
+
+
+async def test_a_queue_that_is_deleted_costs_none_of_its_consumers_the_connection(
+    vhost_url: str, node: RabbitNode
+) -> None:
+    async with running(vhost_url) as one, running(vhost_url) as two, running(vhost_url) as three:
+        all_of_them = (one, two, three)
+        for each in all_of_them:
+            await each.consuming("q")
+        for deletions in range(1, 6):
+            await asyncio.to_thread(node.delete_queue, "q", vhost_url.rsplit("/", 1)[1])
+            for each in all_of_them:
+                await each.notes.until(ConsumingChanged, 1 + 2 * deletions)
+        assert [each.notes.of(BrokerLost) for each in all_of_them] == [[], [], []]

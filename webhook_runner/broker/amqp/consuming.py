@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from webhook_runner.broker.amqp.channel import Arrival, Channel
+from webhook_runner.broker.amqp.deletion import when_deleted
 from webhook_runner.broker.amqp.message import delivery_of
 from webhook_runner.broker.amqp.session import Session
 from webhook_runner.errors import TopologyError
@@ -134,7 +135,7 @@ class WorkQueues:
         if tag == lane.tag:
             lane.tag = ""
             self._tell(lane, "the broker cancelled the consumer")
-            self._wake.set()
+            when_deleted(self._wake.set)
 
     def _tell(self, lane: Lane, why: str = "") -> None:
         told = (bool(lane.tag), why)

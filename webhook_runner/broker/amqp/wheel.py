@@ -3,9 +3,11 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 from webhook_runner.broker.amqp.channel import Arrival, Channel
+from webhook_runner.broker.amqp.deletion import when_deleted
 from webhook_runner.broker.amqp.faults import LostError
 from webhook_runner.broker.amqp.hands import LONGEST_SLEEP, ConsumerOf, Hands, Source
 from webhook_runner.broker.amqp.session import Session
@@ -224,11 +226,16 @@ class WheelDriver:
             self._wake.set()
 
     def _cancelled(self, tag: str) -> None:
-        """Forget a slot whose queue was deleted: the next turn declares and opens it anew."""
-        for slot, each in list(self._open.items()):
+        """Forget a slot whose queue was deleted, in a while: it is opened anew then."""
+        for each in self._open.values():
             if each.tag == tag:
-                del self._open[slot]
-                self._wake.set()
+                each.tag = ""
+                when_deleted(partial(self._forget, each))
+
+    def _forget(self, each: OpenSlot) -> None:
+        if self._open.get(each.source.slot) is each and not each.tag:
+            del self._open[each.source.slot]
+            self._wake.set()
 
     def _is_open(self, level: int, position: int) -> bool:
         return any(slot.level == level and slot.position == position for slot in self._open)
