@@ -18,7 +18,7 @@ def test_kills_lose_nothing_and_repeat_no_more_than_was_under_way(tmp_path: Path
 
     found = carry_out(run, tmp_path, Console(quiet=True)).findings
 
-    assert found.passed, found
+    assert found.passed, repr(found)
     assert (found.accepted, found.faults) == (run.tasks, 7)
 
 
@@ -27,5 +27,5 @@ def test_restarts_under_load_lose_and_repeat_nothing(tmp_path: Path) -> None:
 
     found = carry_out(run, tmp_path, Console(quiet=True)).findings
 
-    assert found.passed, found
+    assert found.passed, repr(found)
     assert (found.accepted, found.duplicated, found.bound) == (run.tasks, 0, 0)

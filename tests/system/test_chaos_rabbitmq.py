@@ -21,7 +21,7 @@ def test_no_fault_loses_a_task_or_repeats_more_than_was_unsettled(
     result = carry_out(run, tmp_path, Console(quiet=True), own_node)
 
     found = result.findings
-    assert found.passed, found
+    assert found.passed, repr(found)
     assert found.accepted >= run.tasks
     assert {event.kind for event in result.events} == set(EACH_ONCE.in_order(SEED))
 
@@ -31,5 +31,5 @@ def test_restarts_under_load_lose_and_repeat_nothing(tmp_path: Path, own_node: R
 
     found = carry_out(run, tmp_path, Console(quiet=True), own_node).findings
 
-    assert found.passed, found
+    assert found.passed, repr(found)
     assert (found.accepted, found.duplicated, found.bound) == (run.tasks, 0, 0)
