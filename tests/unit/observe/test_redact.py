@@ -36,8 +36,18 @@ def test_header_values_are_masked_in_an_error() -> None:
 def test_a_secret_is_found_in_every_spelling() -> None:
     redaction = Redaction()
     redaction.register_secret('p"w/ä')
-    redaction.register_secret("")
     for spelling in ('p"w/ä', 'p\\"w/ä', "p%22w%2F%C3%A4", "p%22w/%C3%A4"):
         assert redaction.shows_in(f"x {spelling} y")
         assert redaction.scrub({"k": [f"x {spelling} y", 1]}) == {"k": ["x *** y", 1]}
     assert not redaction.shows_in("x y")
+
+
+def test_what_is_too_short_to_be_a_secret_garbles_no_line() -> None:
+    redaction = Redaction()
+    for short in ("", "1", "no", "prd"):
+        redaction.register_secret(short)
+    line = '{"timestamp":"2026-01-11T11:11:11.111Z","event":"task.prd","note":"no"}'
+    assert not redaction.shows_in(line)
+    assert redaction.scrub(line) == line
+    redaction.register_secret("four")
+    assert redaction.scrub("it is four") == "it is ***"
