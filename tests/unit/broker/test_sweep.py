@@ -80,9 +80,13 @@ class Spawner:
         work.close()
 
 
+def sweeper_of(node: Unrouted) -> Sweeper:
+    session, hands = cast("Session", node), cast("Hands", Spawner())
+    return Sweeper(session, WHEEL, hands, lambda _level, _position: False)
+
+
 async def sweep_twice(unrouted: Unrouted) -> None:
-    session, hands = cast("Session", unrouted), cast("Hands", Spawner())
-    sweeper = Sweeper(session, WHEEL, hands, lambda _level, _position: False)
+    sweeper = sweeper_of(unrouted)
     await sweeper._everything(OPENS_SOON_SECONDS)
     await sweeper._everything(OPENS_SOON_SECONDS)
 
@@ -111,8 +115,7 @@ class Stepping(Unrouted):
 
 async def test_a_clock_that_is_set_in_the_middle_of_a_sweep_makes_another_one() -> None:
     unrouted = Stepping(("stranger",))
-    session, hands = cast("Session", unrouted), cast("Hands", Spawner())
-    sweeper = Sweeper(session, WHEEL, hands, lambda _level, _position: False)
+    sweeper = sweeper_of(unrouted)
     sweeping = asyncio.create_task(sweeper.run(settle))
     await unrouted.clock.advance(2)
     await settle()
@@ -122,8 +125,7 @@ async def test_a_clock_that_is_set_in_the_middle_of_a_sweep_makes_another_one() 
 
 async def test_a_clock_that_is_set_in_the_last_second_before_a_sweep_is_noticed() -> None:
     unrouted = Unrouted(("stranger",))
-    session, hands = cast("Session", unrouted), cast("Hands", Spawner())
-    sweeper = Sweeper(session, WHEEL, hands, lambda _level, _position: False)
+    sweeper = sweeper_of(unrouted)
     sweeping = asyncio.create_task(sweeper.run(settle))
     await unrouted.clock.advance(EVERY_SECONDS - 0.5)
     unrouted.clock.step(3600)
@@ -136,8 +138,7 @@ async def test_a_clock_that_is_set_in_the_last_second_before_a_sweep_is_noticed(
 
 async def test_what_has_no_home_is_looked_at_again_once_there_are_more_levels() -> None:
     unrouted = Unrouted(("stranger",))
-    session, hands = cast("Session", unrouted), cast("Hands", Spawner())
-    sweeper = Sweeper(session, WHEEL, hands, lambda _level, _position: False)
+    sweeper = sweeper_of(unrouted)
     await sweeper._everything(OPENS_SOON_SECONDS)
     sweeper.levels = frozenset({0, 1})
     await sweeper._everything(OPENS_SOON_SECONDS)
@@ -145,8 +146,7 @@ async def test_what_has_no_home_is_looked_at_again_once_there_are_more_levels() 
 
 
 async def looks(slots: Slots, soon: float) -> int:
-    session, hands = cast("Session", slots), cast("Hands", Spawner())
-    sweeper = Sweeper(session, WHEEL, hands, lambda _level, _position: False)
+    sweeper = sweeper_of(slots)
     sweeper.levels, before = frozenset({0}), slots.looks
     await sweeper._everything(soon)
     return slots.looks - before
@@ -160,8 +160,7 @@ async def test_what_opens_within_a_lap_is_not_looked_into_until_that_is_called_f
 
 async def test_only_the_sweeps_at_the_start_and_when_the_clock_is_set_look_everywhere() -> None:
     slots = Slots(("x",))
-    session, hands = cast("Session", slots), cast("Hands", Spawner())
-    sweeper = Sweeper(session, WHEEL, hands, lambda _level, _position: False)
+    sweeper = sweeper_of(slots)
     sweeper.levels = frozenset({0})
     sweeping = asyncio.create_task(sweeper.run(settle))
     await settle()
