@@ -17,7 +17,7 @@ from tests.parts import publisher
 from tests.parts.broker import HOW_TO_GET_ONE, obtain_broker
 from webhook_runner.broker.amqp.channel import Arrival, Channel, Outgoing
 from webhook_runner.broker.amqp.line import address
-from webhook_runner.broker.amqp.stacks import STACKS, Stack
+from webhook_runner.broker.amqp.stacks import STACKS, Stack, connect_by
 from webhook_runner.settings import BrokerSettings
 
 ROUNDS = 3
@@ -80,7 +80,7 @@ async def empty(channel: Channel, queue: str, messages: int) -> None:
 async def measure(stack: Stack, url: str, messages: int) -> Mapping[tuple[str, str], float]:
     """Return the CPU microseconds of one message, by the queue's type and what was done."""
     where = address(url, BrokerSettings(), "bench")
-    line = await STACKS[stack](where, frozenset(), lambda _: None, lambda: None)
+    line = await connect_by(stack)(where, frozenset(), lambda _: None, lambda: None)
     costs = {}
     for queue in DECLARE:
         for what, work, confirms in (("publish", fill, True), ("consume", empty, False)):

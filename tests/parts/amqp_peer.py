@@ -12,7 +12,7 @@ from pamqp.header import ProtocolHeader
 from pamqp.heartbeat import Heartbeat
 
 from webhook_runner.broker.amqp.line import Address, Line, address
-from webhook_runner.broker.amqp.stacks import STACKS
+from webhook_runner.broker.amqp.stacks import connect_by
 from webhook_runner.settings import BrokerSettings
 
 HEAD = 7
@@ -95,7 +95,7 @@ class Place:
         """Begin to connect the lean client."""
 
         async def connecting() -> Line:
-            return await STACKS["lean"](
+            return await connect_by("lean")(
                 self.where(**settings),
                 frozenset(),
                 self.blocked.append,

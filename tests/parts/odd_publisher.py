@@ -5,7 +5,7 @@ import struct
 from webhook_runner.broker.amqp import frames
 from webhook_runner.broker.amqp.lean_channel import LeanChannel
 from webhook_runner.broker.amqp.line import address
-from webhook_runner.broker.amqp.stacks import STACKS
+from webhook_runner.broker.amqp.stacks import connect_by
 from webhook_runner.broker.amqp.topology import Binding
 from webhook_runner.settings import BrokerSettings
 
@@ -31,7 +31,7 @@ async def publish_by_key(url: str, queue: str, body: bytes, key: bytes) -> None:
 
 async def _publish(url: str, queue: str, packed: list[bytes]) -> None:
     where = address(url, BrokerSettings(), "odd")
-    line = await STACKS["lean"](where, frozenset(), lambda _: None, lambda: None)
+    line = await connect_by("lean")(where, frozenset(), lambda _: None, lambda: None)
     channel = await line.channel(confirms=True)
     assert isinstance(channel, LeanChannel)
     await channel.bind(Binding(FANOUT, queue))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.parts import publisher
 from webhook_runner.broker.amqp.session import Session, Surroundings
-from webhook_runner.broker.amqp.stacks import STACKS, Stack
+from webhook_runner.broker.amqp.stacks import STACKS, Stack, connect_by
 from webhook_runner.broker.amqp.topology import Topology
 from webhook_runner.process.clock import SystemClock
 from webhook_runner.settings import BrokerSettings
@@ -24,7 +24,7 @@ async def test_a_missing_queue_does_not_disturb_who_asks_for_another(
     vhost_url: str, stack: Stack
 ) -> None:
     publisher.declare_classic(vhost_url, "there")
-    topology, connect = Topology("wr.v1", ()), STACKS[stack]
+    topology, connect = Topology("wr.v1", ()), connect_by(stack)
     around = Surroundings(BrokerSettings(), topology, SystemClock(), Silent(), connect)
     session = await Session.open(around, [vhost_url])
     try:

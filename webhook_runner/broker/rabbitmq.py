@@ -15,7 +15,7 @@ from webhook_runner.broker.amqp.message import dead_letter, handle_of, quarantin
 from webhook_runner.broker.amqp.poison import Poison
 from webhook_runner.broker.amqp.session import Session, Surroundings
 from webhook_runner.broker.amqp.shelf import RabbitShelf
-from webhook_runner.broker.amqp.stacks import STACKS, Stack
+from webhook_runner.broker.amqp.stacks import Stack, connect_by
 from webhook_runner.broker.amqp.topology import Topology, slot_key
 from webhook_runner.broker.amqp.wheel import WheelDriver
 from webhook_runner.broker.letter import invalid_marks
@@ -60,7 +60,7 @@ class RabbitBroker:
         deals: bool = True,
     ) -> None:
         topology = Topology(settings.prefix, queues, len(wheel.levels), wheel.ring)
-        self._around = Surroundings(settings, topology, clock, observer, STACKS[stack])
+        self._around = Surroundings(settings, topology, clock, observer, connect_by(stack))
         self._keeper = SessionKeeper(self._around, servers)
         self._board = RabbitBoard(self._around, self._keeper)
         self._shelf = RabbitShelf(self._around, self._keeper)

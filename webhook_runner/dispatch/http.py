@@ -1,6 +1,8 @@
 """The dispatcher over HTTP: judge the target, choose a client, time it, name the outcome."""
 
 import asyncio
+import importlib
+import ssl
 from time import monotonic
 from typing import Literal, Protocol
 
@@ -9,8 +11,7 @@ from webhook_runner.dispatch.exchange import Exchange
 from webhook_runner.dispatch.failure import describe, outcome_of
 from webhook_runner.dispatch.guard import Guard
 from webhook_runner.dispatch.lean import LeanClient
-from webhook_runner.dispatch.pooled import PooledClient
-from webhook_runner.dispatch.proxy import ProxyChoice
+from webhook_runner.dispatch.proxy import Proxy, ProxyChoice
 from webhook_runner.dispatch.resolver import Resolver, SystemResolver
 from webhook_runner.dispatch.target import Origin, Target, target_of
 from webhook_runner.dispatch.wellformed import check_message
@@ -60,14 +61,13 @@ class HttpDispatcher:
         context = make_ssl_context(egress.ca_file)
         self._choice = ProxyChoice(egress.proxy, egress.no_proxy)
         resolver = resolver or SystemResolver()
-        self._direct: _Client = (LeanClient if client == "lean" else PooledClient)(
-            Connector(self._guard, resolver), context
-        )
+        direct = Connector(self._guard, resolver)
+        self._direct: _Client = (LeanClient if client == "lean" else _pooled)(direct, context)
         self._proxied: _Client = self._direct
         if self._choice.proxy is not None:
             # A task that names the proxy as its target is judged like any other.
             to_proxy = Connector(self._guard, resolver, self._choice.trusted)
-            self._proxied = PooledClient(to_proxy, context, self._choice.proxy)
+            self._proxied = _pooled(to_proxy, context, self._choice.proxy)
         self._passed: set[str] = set()
 
     def configure(self, queue: str, concurrency: int) -> None:
@@ -129,6 +129,13 @@ class HttpDispatcher:
         if len(self._passed) >= _MOST_PASSED:
             self._passed.clear()
         self._passed.add(origin.name)
+
+
+def _pooled(connector: Connector, context: ssl.SSLContext, proxy: Proxy | None = None) -> _Client:
+    # Few need it, and everybody would have it in memory.
+    room = importlib.import_module("webhook_runner.dispatch.pooled")
+    client: _Client = room.PooledClient(connector, context, proxy)
+    return client
 
 
 def _note(failure: Exception | None, *, late: bool) -> str:

@@ -9,7 +9,7 @@ import pytest
 from pamqp.commands import Connection as Frames
 
 from webhook_runner.broker.amqp.line import Line, address
-from webhook_runner.broker.amqp.stacks import STACKS, Stack
+from webhook_runner.broker.amqp.stacks import STACKS, Stack, connect_by
 from webhook_runner.errors import BrokerUnavailableError
 from webhook_runner.settings import BrokerSettings
 
@@ -43,7 +43,7 @@ def connect(server: str, stack: Stack) -> asyncio.Task[Line]:
     where = address(server, BrokerSettings(), "test")
 
     async def opening() -> Line:
-        return await STACKS[stack](where, frozenset(), lambda _: None, lambda: None)
+        return await connect_by(stack)(where, frozenset(), lambda _: None, lambda: None)
 
     return asyncio.ensure_future(opening())
 

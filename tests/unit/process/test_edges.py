@@ -4,7 +4,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.observer import RecordingObserver
-from webhook_runner.broker.amqp.stacks import STACKS, Stack
+from webhook_runner.broker.amqp.stacks import STACKS, Stack, connect_by
 from webhook_runner.broker.rabbitmq import RabbitBroker
 from webhook_runner.process.edges import rabbit
 from webhook_runner.process.workers.parent_broker import ParentBroker
@@ -18,4 +18,4 @@ async def test_the_client_is_the_one_that_was_chosen(
 ) -> None:
     settings = Settings(performance=PerformanceSettings(amqp=stack))
     broker = rabbit(kind, settings, FakeClock(), RecordingObserver())
-    assert broker._around.connect is STACKS[stack]
+    assert broker._around.connect == connect_by(stack)
