@@ -25,6 +25,14 @@ def name_verdict(guard: Guard, host: str, port: int = 443) -> str:
     return "-"
 
 
+def proxied_verdict(guard: Guard, host: str, port: int) -> str:
+    try:
+        guard.check_unresolved(host, port)
+    except RefusedError as refused:
+        return refused.rule.removeprefix("egress_")
+    return "-"
+
+
 def test_the_table_is_long_enough_to_mean_something() -> None:
     assert len({row[0] for row in ROWS}) == len(ROWS) >= 120
 
@@ -47,7 +55,8 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 
 @pytest.mark.parametrize("host", ["metadata.google.internal", "METADATA.google.internal.",
                                   "metadata.goog", "metadata", "Instance-Data",
-                                  "instance-data.ec2.internal"])  # fmt: skip
+                                  "instance-data.ec2.internal",
+                                  "metadata.tencentyun.com"])  # fmt: skip
 def test_the_names_of_metadata_services_are_refused_before_they_are_resolved(host: str) -> None:
     assert name_verdict(Guard("internal"), host) == "metadata"
     assert (
@@ -135,6 +144,34 @@ def test_a_denied_name_is_refused_before_it_is_resolved() -> None:
     assert name_verdict(guard, "A.test.") == "deny"
     assert name_verdict(guard, "b.test", 25) == "deny"
     assert name_verdict(guard, "b.test") == "-"
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "expected"),
+    [
+        ("a.test", 443, "-"),
+        ("a.test", 80, "port"),
+        ("b.test", 80, "-"),
+        ("b.test", 81, "port"),
+        ("c.test", 443, "deny"),
+        ("metadata", 443, "metadata"),
+        ("localhost", 443, "loopback"),
+        ("LocalHost.", 443, "loopback"),
+        ("a.localhost", 443, "loopback"),
+        ("mylocalhost", 443, "-"),
+        ("127.0.0.1", 443, "loopback"),
+        ("[::1]", 443, "loopback"),
+        ("10.1.2.3", 443, "private"),
+        ("10.2.2.3", 80, "-"),
+        ("8.8.8.8", 443, "-"),
+        ("8.8.8.8", 80, "port"),
+    ],
+)
+def test_what_a_proxy_resolves_is_judged_by_all_that_is_known_of_it(
+    host: str, port: int, expected: str
+) -> None:
+    guard = Guard("public", allow=[":443", "b.test:80", "10.2.0.0/16"], deny=["c.test"])
+    assert proxied_verdict(guard, host, port) == expected
 
 
 def test_a_refusal_names_target_reason_and_remedy() -> None:

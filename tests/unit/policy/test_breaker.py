@@ -121,6 +121,7 @@ def test_a_probe_that_met_nothing_frees_its_place() -> None:
 def test_what_began_before_the_breaker_turned_is_not_counted() -> None:
     breaker = Breaker()
     eras = [breaker.begin(0) for _ in range(50)]
+    assert set(eras) == {breaker.era}
     for era in eras[:20]:
         breaker.end(era, well=False, now=0, rules=RULES)
     assert breaker.state(0) is OPEN
@@ -130,6 +131,7 @@ def test_what_began_before_the_breaker_turned_is_not_counted() -> None:
     probe = breaker.begin(30)
     for era in eras[40:]:
         assert breaker.end(era, well=True, now=31, rules=RULES) is None
+    assert probe == breaker.era
     assert not breaker.may_begin(31)
     breaker.close()
     assert breaker.end(probe, well=False, now=32, rules=RULES) is None

@@ -161,6 +161,15 @@ def test_a_task_would_return_to_its_slot_when_the_clock_was_set_back() -> None:
     assert not WHEEL.would_return(slot, NOW + 21.5, NOW)
 
 
+def test_what_is_due_beyond_the_reach_would_return_to_the_queue_that_reaches_furthest() -> None:
+    due = NOW + 3_000 * DAY
+    furthest = WHEEL.place(due, NOW)
+    assert furthest is not None
+    before = Slot(furthest.level, furthest.index - RING)
+    assert WHEEL.would_return(before, due, NOW)
+    assert not WHEEL.would_return(Slot(before.level, before.index + 1), due, NOW)
+
+
 def test_the_queues_of_the_wheel_stay_those_that_stand_in_brokers() -> None:
     """Other widths or another ring would find tasks waiting where nobody looks."""
     assert RING == WHEEL.ring == 64
@@ -171,6 +180,7 @@ def test_the_queues_of_the_wheel_stay_those_that_stand_in_brokers() -> None:
         (3, 32_768),
         (4, 1_048_576),
     ]
+    assert WHEEL.lap == 64
 
 
 def test_slots_open_a_quarter_early_and_stay_open_for_a_while() -> None:

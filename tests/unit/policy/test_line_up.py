@@ -79,10 +79,10 @@ def test_mixed_is_what_two_destinations_within_the_time_are(
     mixture, now, seen = Mixture(), 0.0, list[tuple[tuple[str, int], float]]()
     for host, wait in tasks:
         now += wait
-        mixture.note(host, now)
+        told = mixture.note(host, now)
         seen.append((host, now))
         lately = {each for each, at in seen if now - at <= LATELY}
-        assert mixture.is_mixed(now) is (len(lately) > 1)
+        assert told is mixture.is_mixed(now) is (len(lately) > 1)
 
 
 def test_a_share_is_the_operators_number_or_half_where_there_are_others() -> None:
