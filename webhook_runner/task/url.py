@@ -50,8 +50,6 @@ class _Origin:
 
 
 @lru_cache(maxsize=REMEMBERED)
-# Asked several times of each task, by each who must not take another's word for it.
-@lru_cache(maxsize=512)
 def absolute(url: str, base_url: str, field: str = "url") -> str:
     """Return the URL to call: ``url``, or ``base_url`` followed by it when it is a path.
 
@@ -109,7 +107,6 @@ def _base(base_url: str) -> str:
 
 
 @lru_cache(maxsize=REMEMBERED)
-@lru_cache(maxsize=512)
 def host_of(url: str) -> tuple[str, int]:
     """Return the host of an absolute URL (lower case, punycode, no brackets) and its port.
 
