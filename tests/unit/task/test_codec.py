@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from webhook_runner.errors import InvalidTaskError
-from webhook_runner.task.codec import Decoded, Rules, decode
+from webhook_runner.task.codec import Decoded, Rules, called, decode
 from webhook_runner.task.fields import TaskFields
-from webhook_runner.task.model import Kind, Message, RollBack
+from webhook_runner.task.model import Dedup, Kind, Message, RollBack
 from webhook_runner.task.progress import progress_headers
 
 NOW = 1769848200.0
@@ -49,6 +49,38 @@ def test_every_field_reaches_the_task() -> None:
     assert (envelope.first_at, envelope.due_at) == (NOW, NOW + 5)
     assert (envelope.run, envelope.attempt, envelope.gen) == (1, 1, 0)
     assert (envelope.correlation_id, envelope.traceparent) == ("c", TRACE)
+
+
+@pytest.mark.parametrize(
+    ("dedup", "right"),
+    [
+        ("null", None),
+        ("true", Dedup(wanted=True, key="", window=None)),
+        ("false", Dedup(wanted=False, key="", window=None)),
+        ("{}", Dedup(wanted=True, key="", window=None)),
+        ('{"key": "k", "window": 60}', Dedup(wanted=True, key="k", window=60)),
+    ],
+)
+def test_whether_duplicates_are_wanted_is_said_in_short_or_at_length(
+    dedup: str, right: Dedup | None
+) -> None:
+    assert take(f'{{"url": "/x", "dedup": {dedup}}}').envelope.task.dedup == right
+
+
+@pytest.mark.parametrize(
+    ("body", "right"),
+    [
+        (b'{"url": "/x", "method": "PUT", "id": "a"}', ("/x", "PUT", "a")),
+        (b'{"url": "/x"}', ("/x", "POST", "")),
+        (b'{"url": 5, "method": null, "id": ["a"]}', ("", "", "")),
+        (b"[]", ("", "", "")),
+        (b"\xff", ("", "", "")),
+    ],
+)
+def test_what_a_message_would_call_is_read_as_far_as_it_can_be(
+    body: bytes, right: tuple[str, str, str]
+) -> None:
+    assert called(body) == right
 
 
 def test_an_id_that_we_made_is_not_named() -> None:

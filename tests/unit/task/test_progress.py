@@ -44,6 +44,7 @@ ENVELOPES = st.builds(
     gen=COUNTS,
     named=st.just(True),
     doubtful=st.booleans(),
+    again=st.booleans(),
     dedup=st.booleans(),
     snoozes=COUNTS,
     uncounted=COUNTS,

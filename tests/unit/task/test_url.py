@@ -7,7 +7,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from webhook_runner.errors import InvalidTaskError
-from webhook_runner.task.url import MAX_URL_CHARS, absolute, checked_url, host_of, is_allowed
+from webhook_runner.task.url import (
+    MAX_URL_CHARS,
+    absolute,
+    checked_url,
+    destination_name,
+    destination_named,
+    host_of,
+    is_allowed,
+)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +90,27 @@ def test_the_host_of_a_url_has_its_port(url: str, expected: tuple[str, int]) -> 
 def test_only_an_absolute_url_has_a_host(url: str) -> None:
     with pytest.raises(InvalidTaskError):
         host_of(url)
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [("h:80", ("h", 80)), ("[::1]:8443", ("::1", 8443)), ("1.2.3.4:1", ("1.2.3.4", 1))],
+)
+def test_a_destination_is_written_with_its_port(name: str, host: tuple[str, int]) -> None:
+    assert destination_name(host) == name
+    assert destination_named(name) == host
+
+
+def test_a_destination_has_one_spelling() -> None:
+    assert destination_named("H.:80") == ("h", 80)
+
+
+@pytest.mark.parametrize("name", ["", "h", "h:", ":80", "h:0", "h:65536", "h:080", "::1:80", "ä:80",
+                                  "u@h:80", "http://h:80", "h:80/x"])  # fmt: skip
+def test_what_is_no_destination_is_refused(name: str) -> None:
+    with pytest.raises(InvalidTaskError) as refused:
+        destination_named(name)
+    assert refused.value.field == "destination"
 
 
 NASTY = st.text(st.sampled_from("htps:/@[]#?%.-0x1aA\\ \tä\u3002\ud800\u200d|xn--é:٣"))
