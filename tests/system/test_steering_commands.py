@@ -72,7 +72,7 @@ def test_a_task_is_sent_watched_shown_and_replayed(asked: Asked) -> None:
     assert asked.client.wait("fine", 10).succeeded
     (attempt,) = json.loads(asked.run("attempts", "fine", "--output", "json"))
     assert (attempt["attempt"], attempt["status"]) == (1, 200)
-    assert names(asked.run("tasks", "list", "--state", "succeeded")) == ["fine"]
+    assert "fine" in names(asked.run("tasks", "list", "--state", "succeeded"))
     assert "fine runs anew in queue default" in asked.run("replay", "fine")
     asked.receiver.wait_for(2, "/fine")
     asked.run("status", "nobody", code=3)
@@ -175,7 +175,7 @@ def test_what_happens_is_followed(asked: Asked) -> None:
     try:
         # Only what happens while somebody listens is told.
         while told.empty():
-            asked.client.wait(asked.client.send("/fine").id, 10)
+            asked.client.wait(asked.client.send("/followed").id, 10)
         assert json.loads(told.get())["event"].startswith("task.")
         tail.send_signal(signal.SIGINT)
         assert tail.wait(10) == 0
