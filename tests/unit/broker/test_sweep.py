@@ -71,6 +71,22 @@ class Slots(Unrouted):
         )
 
 
+class Filling(Slots):
+    """Two of them hold a message; the others get theirs as soon as one is looked into."""
+
+    prefetched: int = 0
+
+    async def count(self, queue: str) -> int:
+        there = self.looks or queue.endswith((".7", ".47"))
+        return await super().count(queue) if there else 0
+
+    async def consume(
+        self, queue: str, tag: str, prefetch: int, receive: Callable[[Arrival], None]
+    ) -> None:
+        self.prefetched += prefetch
+        await super().consume(queue, tag, prefetch, receive)
+
+
 class Spawner:
     """Stands for the hands: they send what goes home, which here finds no queue again."""
 
@@ -156,6 +172,12 @@ async def test_what_opens_within_a_lap_is_not_looked_into_until_that_is_called_f
     slots = Slots(("x",))
     assert await looks(slots, WHEEL.lap) <= 1  # the slot that is open now comes in a lap again
     assert await looks(slots, OPENS_SOON_SECONDS) >= RING - OPENS_SOON_SECONDS - 1
+
+
+async def test_what_is_parked_while_a_sweep_goes_on_is_not_looked_at() -> None:
+    slots = Filling(("x",))
+    assert await looks(slots, OPENS_SOON_SECONDS) == 2
+    assert slots.prefetched == 2
 
 
 async def test_only_the_sweeps_at_the_start_and_when_the_clock_is_set_look_everywhere() -> None:

@@ -100,11 +100,12 @@ class Sweeper:
 
     async def _everything(self, soon: float) -> None:
         """Look into every slot, but for those that open within so many seconds."""
-        for level in sorted(self.levels):
-            total = 0
-            for position in range(self._policy.ring):
-                total += await self._maybe(level, position, soon)
-            self.waiting[level] = total
+        # All are counted first: what is parked from now on is not for this sweep to look at.
+        found = {level: await self._counted(level) for level in sorted(self.levels)}
+        for level, counts in found.items():
+            self.waiting[level] = sum(counts)
+            for position, ready in enumerate(counts):
+                await self._maybe(level, position, ready, soon)
         async with self._one:
             queue = self._topology.unrouted
             if self._swept != self.levels:
@@ -118,20 +119,22 @@ class Sweeper:
                 if not look.taken:
                     self._trust(queue, ready)
 
-    async def _maybe(self, level: int, position: int, soon: float) -> int:
+    async def _counted(self, level: int) -> list[int]:
+        slots = self._topology.level(level)
+        return [await self._session.declarer.count(slot.name) or 0 for slot in slots]
+
+    async def _maybe(self, level: int, position: int, ready: int, soon: float) -> None:
+        """Look into a slot that held ``ready`` messages, if anything speaks for it."""
         queue = self._topology.slot(level, position).name
-        ready = await self._session.declarer.count(queue) or 0
-        now = self._clock.now()
         slot = self._nearest(level, position)
-        opens = 0 <= self._policy.opens_at(slot) - now < soon
+        opens = 0 <= self._policy.opens_at(slot) - self._clock.now() < soon
         if opens or self._is_open(level, position) or not self._is_news(queue, ready):
-            return ready
+            return
         look = Look(Source(slot, closed=True), limit=ready)
         async with self._one:
             await self._look(queue, look, self._judge)
         if not look.taken:
             self._trust(queue, ready)
-        return ready
 
     async def _look(self, queue: str, look: Look, judge: Callable[[Look, Arrival], None]) -> None:
         channel = await self._own_channel()
@@ -143,7 +146,7 @@ class Sweeper:
             judge(look, arrival)
 
         most = max(1, int(self._session.around.settings.wheel_memory_bytes / self._hands.largest))
-        await channel.consume(queue, tag, min(PREFETCH, most), receive)
+        await channel.consume(queue, tag, min(PREFETCH, most, look.limit), receive)
         try:
             await self._until_enough(queue, look)
         finally:
