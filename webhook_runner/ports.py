@@ -65,7 +65,7 @@ class Consumer(Protocol):
         """Take a delivery, which may wait for the limits of its queue."""
 
     def take_now(self, delivery: Delivery) -> bool:
-        """Take a delivery that is due now if a slot and a token are free, else answer False."""
+        """Take a delivery that is due now. False: its queue is full, and it is to go there."""
 
 
 class Broker(Protocol):

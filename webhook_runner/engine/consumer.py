@@ -68,9 +68,10 @@ class QueueConsumer:
         self._spawn(delivery, entered=False)
 
     def take_now(self, delivery: Delivery) -> bool:
-        if not self.is_taking or not self.lane.gate.try_enter():
+        entered = self.is_taking and self.lane.gate.try_enter()
+        if not entered and not self._may_wait():
             return False
-        self._spawn(delivery, entered=True)
+        self._spawn(delivery, entered=entered)
         return True
 
     async def start(self) -> None:
@@ -142,6 +143,12 @@ class QueueConsumer:
             self.lane.gate.open()
         else:
             self.lane.gate.close()
+
+    def _may_wait(self) -> bool:
+        """Tell whether one more may wait for a slot, besides all that its queue may fetch."""
+        settings = self.lane.settings
+        room = prefetch(settings.concurrency, settings.rate) + settings.concurrency
+        return self.is_taking and self.lane.gate.wait() <= 0 and len(self._tasks) < room
 
     def _spawn(self, delivery: Delivery, *, entered: bool) -> None:
         task = asyncio.create_task(self._executor.execute(delivery, entered=entered))
